@@ -3,8 +3,8 @@
  * Requests, answers, files and Lua streams all speak these two interfaces, so that any source can be
  * joined to any sink and back-pressure crosses by itself: a source is asked, it never pushes; a
  * sink says when it has room again. Both belong to one thread. */
-#ifndef TG_HTTP_BODY_H
-#define TG_HTTP_BODY_H
+#ifndef TG_BASE_BODY_H
+#define TG_BASE_BODY_H
 
 #include <stdbool.h>
 

@@ -1,0 +1,82 @@
+/* One thread's event loop: a libuv loop, its clock, its ready list, its timers and its mailbox.
+ *
+ * A turn of the loop is: timers, jobs, flushes, wait for events, jobs, flushes. Event callbacks never run
+ * user code: they post a job (tg_loop_post), and jobs run first in, first out between the events, at most as
+ * many a round as were posted before it began, so that busy jobs cannot starve the sockets. Flush jobs run
+ * after the jobs of their round: that is when the answers of one tick go out in one write. */
+#ifndef TG_LOOP_LOOP_H
+#define TG_LOOP_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/status.h"
+#include "loop/mailbox.h"
+#include "loop/timer.h"
+#include "loop/timer_wheel.h"
+
+/* Something to do soon; embedded in what it is about. */
+struct tg_loop_job {
+  struct tg_list link;
+  void (*run)(struct tg_loop_job *job);
+};
+
+#define TG_LOOP_SCRATCH 65536
+
+struct tg_loop {
+  uv_loop_t uv;
+  uv_prepare_t prepare;
+  uv_check_t check;
+  uv_idle_t idle;
+  struct tg_list ready;   /* jobs in order of posting */
+  struct tg_list flushes; /* after the jobs of a round */
+  bool idling;
+  bool scratch_lent;
+  uint64_t now; /* monotonic nanoseconds, read once a turn */
+  struct tg_timers timers;
+  struct tg_wheel wheel;
+  struct tg_mailbox mailbox;
+  uint64_t date_second; /* wall second that `date` shows */
+  char date[TG_HTTP_DATE_LEN + 1];
+  char *scratch; /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
+  unsigned index; /* 0-based number of the loop within the process, for logs */
+};
+
+/* Prepares a loop. TG_ENOMEM or a libuv code; nothing is left behind then. */
+TG_MUST_CHECK tg_status tg_loop_init(struct tg_loop *loop, unsigned index);
+
+/* Runs until tg_loop_stop, or until nothing is left that could wake it. */
+void tg_loop_run(struct tg_loop *loop);
+
+/* Makes tg_loop_run return after this turn. Own thread only. */
+void tg_loop_stop(struct tg_loop *loop);
+
+/* Closes the loop's own handles, runs the close callbacks, and proves that nothing else was left
+ * open: a handle that somebody forgot fails TG_CHECK by its kind. */
+void tg_loop_deinit(struct tg_loop *loop);
+
+/* Puts a job at the end of the ready list. A job that is posted already stays where it is. */
+void tg_loop_post(struct tg_loop *loop, struct tg_loop_job *job);
+
+/* Puts a job on the flush list, once. */
+void tg_loop_post_flush(struct tg_loop *loop, struct tg_loop_job *job);
+
+/* Prepares a job that is in no list. */
+static inline void tg_loop_job_init(struct tg_loop_job *job, void (*run)(struct tg_loop_job *)) {
+  tg_list_init(&job->link);
+  job->run = run;
+}
+
+/* Takes a job off whichever list it is on. */
+static inline void tg_loop_job_remove(struct tg_loop_job *job) { tg_list_remove(&job->link); }
+
+/* Date for an HTTP head, at most a second old. */
+const char *tg_loop_date(struct tg_loop *loop);
+
+/* Reads the clock anew; for code that has just spent time. */
+static inline void tg_loop_update(struct tg_loop *loop) { loop->now = tg_clock_now(); }
+
+#endif

@@ -1,0 +1,38 @@
+/* The only door between threads: letters are posted from any thread and opened on the owner's loop.
+ *
+ * A letter is embedded in what it carries; ownership goes with it. Letters are opened in the order
+ * of posting. After tg_mailbox_close posting fails, and the sender keeps the letter. */
+#ifndef TG_LOOP_MAILBOX_H
+#define TG_LOOP_MAILBOX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/status.h"
+
+struct tg_letter {
+  struct tg_list link;
+  void (*open)(struct tg_letter *letter); /* on the owner's thread */
+};
+
+struct tg_mailbox {
+  pthread_mutex_t lock;
+  struct tg_list letters;
+  bool closed;
+  uv_async_t uv;
+};
+
+TG_MUST_CHECK tg_status tg_mailbox_init(struct tg_mailbox *mailbox, uv_loop_t *uv);
+
+/* Opens what is still there, refuses more, and begins to close the handle. Own thread. */
+void tg_mailbox_close(struct tg_mailbox *mailbox);
+
+/* Frees what other threads may still touch; after all of them have ended. */
+void tg_mailbox_deinit(struct tg_mailbox *mailbox);
+
+/* Any thread. TG_ECLOSED: the owner has ended; the caller keeps the letter. */
+TG_MUST_CHECK tg_status tg_mailbox_post(struct tg_mailbox *mailbox, struct tg_letter *letter);
+
+#endif

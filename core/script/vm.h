@@ -1,0 +1,86 @@
+/* One Lua state and its C side.
+ *
+ * A vm belongs to one generation and to one thread: it may be built on the builder's thread, and is
+ * then given to the loop or worker that runs it. All of its memory is counted against a limit: an
+ * allocation past it fails inside Lua with "not enough memory" and the state stays usable. Every C
+ * function that Lua calls finds its vm by tg_vm_of. */
+#ifndef TG_SCRIPT_VM_H
+#define TG_SCRIPT_VM_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/settings.h"
+#include "base/status.h"
+#include "loop/loop.h"
+
+struct tg_shared_registry;
+struct tg_task;
+struct tg_scope;
+struct tg_watch;
+
+enum tg_role { TG_ROLE_LOOP, TG_ROLE_WORKER, TG_ROLE_BUILDER };
+
+/* What the process lends to its states; outlives them all. */
+struct tg_host {
+  const struct tg_settings *settings;
+  struct tg_log *log;
+  struct tg_shared_registry *shared;
+  const char *lua_dir; /* load the standard library from here instead of from the binary; NULL: no */
+  bool dev;            /* `tidegate dev` */
+  void *process;       /* app's own structure, opaque below app/ */
+};
+
+struct tg_vm {
+  lua_State *L;
+  struct tg_host *host;
+  struct tg_loop *loop; /* whose thread runs it */
+  enum tg_role role;
+  unsigned index;           /* number of its loop or worker */
+  uint64_t generation;      /* number of its generation, for logs */
+  /* memory */
+  lua_Alloc real_alloc;
+  void *real_owner;
+  size_t memory_used, memory_max;
+  bool memory_tight; /* an allocation failed since the last collection */
+  /* tasks (script/task.c) */
+  struct tg_task *running; /* whose code is on the C stack; NULL between tasks */
+  struct tg_list idle_tasks;
+  unsigned idle_count;
+  unsigned task_count;    /* alive, idle ones not counted */
+  struct tg_scope *root;  /* application scope: background tasks and req:after */
+  struct tg_watch *watch; /* the thread's place in the watchdog's view; may be NULL */
+  /* places in the registry (luaL_ref) */
+  int ref_tg;      /* the module table that `require "tidegate"` returns */
+  int ref_env;     /* the globals of route and library files */
+  int ref_entry;   /* _core/entry.lua: runs a handler for an exchange */
+  int ref_errors;  /* metatable of error objects */
+  struct tg_buffer scratch; /* for encoders, between two suspensions */
+  void *owner;       /* app's structure for this state (its generation), opaque below app/ */
+  void *bind[4];     /* what bind/ keeps a state, by enum tg_bind_slot there */
+};
+
+/* Makes a state with the standard library opened and the sandbox in place; no application code yet.
+ * NULL when memory is gone, or when the embedded library fails to load (then *error, if given, gets
+ * a malloc'ed line). */
+struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role role,
+                        unsigned index, char **error);
+
+/* Closes the state. No task may be alive. Any thread, as long as nobody else uses the vm. */
+void tg_vm_free(struct tg_vm *vm);
+
+/* The vm of a Lua state or of any coroutine in it. */
+struct tg_vm *tg_vm_of(lua_State *L);
+
+/* The Lua stack is unchanged; pushes the module table of `require "tidegate"`. */
+void tg_vm_push_tg(struct tg_vm *vm);
+
+/* Calls the function at the stack's -(nargs+1) protected, outside of any task. On failure 1 is
+ * returned and the error value lies on the stack. */
+int tg_vm_pcall(struct tg_vm *vm, int nargs, int nresults);
+
+#endif
