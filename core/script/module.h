@@ -33,7 +33,7 @@ struct tg_blob {
 
 extern const struct tg_blob tg_blobs[];
 
-#define TG_MODULE(name) int tg_open_##name(struct lua_State *L)
-#define TG_AWAITABLE(name) int tg_await_##name(struct lua_State *L)
+#define TG_MODULE(name) int tg_open_##name(struct lua_State *L);
+#define TG_AWAITABLE(name) int tg_await_##name(struct lua_State *L);
 
 #endif
