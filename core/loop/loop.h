@@ -1,9 +1,10 @@
 /* One thread's event loop: a libuv loop, its clock, its ready list, its timers and its mailbox.
  *
- * A turn of the loop is: timers, jobs, flushes, wait for events, jobs, flushes. Event callbacks never run
- * user code: they post a job (tg_loop_post), and jobs run first in, first out between the events, at most as
- * many a round as were posted before it began, so that busy jobs cannot starve the sockets. Flush jobs run
- * after the jobs of their round: that is when the answers of one tick go out in one write. */
+ * A turn of the loop is: timers, jobs, flushes, wait for events, jobs, flushes. Event callbacks
+ * never run user code: they post a job (tg_loop_post), and jobs run first in, first out between the
+ * events, at most as many a round as were posted before it began, so that busy jobs cannot starve
+ * the sockets. Flush jobs run after the jobs of their round: that is when the answers of one tick
+ * go out in one write. */
 #ifndef TG_LOOP_LOOP_H
 #define TG_LOOP_LOOP_H
 
@@ -41,7 +42,7 @@ struct tg_loop {
   struct tg_mailbox mailbox;
   uint64_t date_second; /* wall second that `date` shows */
   char date[TG_HTTP_DATE_LEN + 1];
-  char *scratch; /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
+  char *scratch;  /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
   unsigned index; /* 0-based number of the loop within the process, for logs */
 };
 
@@ -71,12 +72,16 @@ static inline void tg_loop_job_init(struct tg_loop_job *job, void (*run)(struct 
 }
 
 /* Takes a job off whichever list it is on. */
-static inline void tg_loop_job_remove(struct tg_loop_job *job) { tg_list_remove(&job->link); }
+static inline void tg_loop_job_remove(struct tg_loop_job *job) {
+  tg_list_remove(&job->link);
+}
 
 /* Date for an HTTP head, at most a second old. */
 const char *tg_loop_date(struct tg_loop *loop);
 
 /* Reads the clock anew; for code that has just spent time. */
-static inline void tg_loop_update(struct tg_loop *loop) { loop->now = tg_clock_now(); }
+static inline void tg_loop_update(struct tg_loop *loop) {
+  loop->now = tg_clock_now();
+}
 
 #endif

@@ -1,8 +1,8 @@
 /* Precise one-shot timers for tasks: a binary heap of deadlines behind one libuv timer.
  *
  * A timer is embedded in what waits; starting and stopping cost O(log n) and no system call, and
- * a stopped timer is gone at once (no close callback). For the many coarse deadlines of connections see
- * timer_wheel.h. */
+ * a stopped timer is gone at once (no close callback). For the many coarse deadlines of connections
+ * see timer_wheel.h. */
 #ifndef TG_LOOP_TIMER_H
 #define TG_LOOP_TIMER_H
 
@@ -33,13 +33,16 @@ TG_MUST_CHECK tg_status tg_timers_init(struct tg_timers *timers, uv_loop_t *uv);
 /* Stops all timers and begins to close the handle. */
 void tg_timers_close(struct tg_timers *timers);
 
-/* Starts `timer` (which must be stopped): `fire` runs from the event loop at or soon after `due`. TG_ENOMEM. */
+/* Starts `timer` (which must be stopped): `fire` runs from the event loop at or soon after `due`.
+ * TG_ENOMEM. */
 TG_MUST_CHECK tg_status tg_timer_start(struct tg_timers *timers, struct tg_timer *timer,
                                        uint64_t due, void (*fire)(struct tg_timer *));
 
 /* Stops a timer; harmless when it is stopped. */
 void tg_timer_stop(struct tg_timers *timers, struct tg_timer *timer);
 
-static inline bool tg_timer_active(const struct tg_timer *timer) { return timer->slot != 0; }
+static inline bool tg_timer_active(const struct tg_timer *timer) {
+  return timer->slot != 0;
+}
 
 #endif

@@ -12,12 +12,12 @@
 #include "base/list.h"
 #include "base/status.h"
 
-#define TG_WHEEL_TICK (50 * 1000000ull) /* nanoseconds */
+#define TG_WHEEL_TICK  (50 * 1000000ull) /* nanoseconds */
 #define TG_WHEEL_SLOTS 256
 
 struct tg_wheel_node {
   struct tg_list link;
-  uint64_t due;  /* 0: no deadline */
+  uint64_t due;      /* 0: no deadline */
   uint64_t slot_due; /* deadline that its place in the wheel stands for */
   void (*fire)(struct tg_wheel_node *node);
 };
@@ -46,7 +46,9 @@ static inline void tg_wheel_node_init(struct tg_wheel_node *node,
 void tg_wheel_set(struct tg_wheel *wheel, struct tg_wheel_node *node, uint64_t now, uint64_t due);
 
 /* Takes the deadline away, lazily: the node may stay in the wheel, without effect. */
-static inline void tg_wheel_clear(struct tg_wheel_node *node) { node->due = 0; }
+static inline void tg_wheel_clear(struct tg_wheel_node *node) {
+  node->due = 0;
+}
 
 /* Takes the node out of the wheel; before its memory goes. */
 void tg_wheel_remove(struct tg_wheel *wheel, struct tg_wheel_node *node);

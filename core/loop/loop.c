@@ -1,0 +1,132 @@
+/* The turn of loop.h on top of libuv: prepare and check handles run the jobs and the flushes, an
+ * idle handle keeps libuv from sleeping while jobs are left. */
+#include "loop/loop.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+
+static void run_list(struct tg_list *list) {
+  struct tg_list round;
+  tg_list_init(&round);
+  tg_list_move(&round, list);
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&round))) {
+    struct tg_loop_job *job = TG_CONTAINER(link, struct tg_loop_job, link);
+    job->run(job);
+  }
+}
+
+static void on_idle(uv_idle_t *uv) {
+  (void)uv;
+}
+
+static void run_round(struct tg_loop *loop) {
+  loop->now = tg_clock_now();
+  if (!tg_list_empty(&loop->ready)) run_list(&loop->ready);
+  if (!tg_list_empty(&loop->flushes)) run_list(&loop->flushes);
+  bool busy = !tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes);
+  if (busy == loop->idling) return;
+  loop->idling = busy;
+  if (busy)
+    uv_idle_start(&loop->idle, on_idle);
+  else
+    uv_idle_stop(&loop->idle);
+}
+
+static void on_prepare(uv_prepare_t *uv) {
+  run_round(uv->data);
+}
+
+static void on_check(uv_check_t *uv) {
+  run_round(uv->data);
+}
+
+static tg_status init_handles(struct tg_loop *loop) {
+  uv_prepare_init(&loop->uv, &loop->prepare);
+  uv_check_init(&loop->uv, &loop->check);
+  uv_idle_init(&loop->uv, &loop->idle);
+  loop->prepare.data = loop->check.data = loop->idle.data = loop;
+  uv_prepare_start(&loop->prepare, on_prepare);
+  uv_check_start(&loop->check, on_check);
+  uv_unref((uv_handle_t *)&loop->prepare);
+  uv_unref((uv_handle_t *)&loop->check);
+  tg_status status = tg_timers_init(&loop->timers, &loop->uv);
+  if (status == TG_OK) status = tg_wheel_init(&loop->wheel, &loop->uv, loop->now);
+  if (status == TG_OK) status = tg_mailbox_init(&loop->mailbox, &loop->uv);
+  return status;
+}
+
+tg_status tg_loop_init(struct tg_loop *loop, unsigned index) {
+  *loop = (struct tg_loop){.index = index, .now = tg_clock_now()};
+  tg_list_init(&loop->ready);
+  tg_list_init(&loop->flushes);
+  loop->scratch = malloc(TG_LOOP_SCRATCH);
+  if (!loop->scratch) return TG_ENOMEM;
+  tg_status status = uv_loop_init(&loop->uv);
+  if (status) {
+    free(loop->scratch);
+    return status;
+  }
+  loop->uv.data = loop;
+  status = init_handles(loop);
+  if (status) {
+    free(loop->scratch);
+    (void)uv_loop_close(&loop->uv);
+  }
+  return status;
+}
+
+void tg_loop_run(struct tg_loop *loop) {
+  uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void tg_loop_stop(struct tg_loop *loop) {
+  uv_stop(&loop->uv);
+}
+
+static void on_left_open(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  if (uv_is_closing(handle)) return;
+  fprintf(stderr, "tidegate: bug: a %s handle was left open\n",
+          uv_handle_type_name(uv_handle_get_type(handle)));
+}
+
+void tg_loop_deinit(struct tg_loop *loop) {
+  /* Jobs that were posted last may hold the closes that we wait for. */
+  while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
+  tg_mailbox_close(&loop->mailbox);
+  while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
+  tg_timers_close(&loop->timers);
+  tg_wheel_close(&loop->wheel);
+  uv_close((uv_handle_t *)&loop->prepare, NULL);
+  uv_close((uv_handle_t *)&loop->check, NULL);
+  uv_close((uv_handle_t *)&loop->idle, NULL);
+  uv_run(&loop->uv, UV_RUN_DEFAULT);
+  int left = uv_loop_close(&loop->uv);
+  if (left) uv_walk(&loop->uv, on_left_open, NULL);
+  TG_CHECK(left == 0);
+  tg_mailbox_deinit(&loop->mailbox);
+  free(loop->scratch);
+}
+
+void tg_loop_post(struct tg_loop *loop, struct tg_loop_job *job) {
+  if (tg_list_empty(&job->link)) tg_list_append(&loop->ready, &job->link);
+}
+
+void tg_loop_post_flush(struct tg_loop *loop, struct tg_loop_job *job) {
+  if (tg_list_empty(&job->link)) tg_list_append(&loop->flushes, &job->link);
+}
+
+const char *tg_loop_date(struct tg_loop *loop) {
+  struct timespec ts;
+  clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+  uint64_t second = (uint64_t)ts.tv_sec;
+  if (second != loop->date_second) {
+    loop->date_second = second;
+    tg_clock_http_date(second, loop->date);
+  }
+  return loop->date;
+}

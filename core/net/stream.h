@@ -1,0 +1,88 @@
+/* Bytes over one connected socket: reading into a borrowed buffer, writing once a tick.
+ *
+ * Reads borrow the loop's scratch buffer, so that an idle stream holds none. Writes are appended to
+ * `out` and go out together at the end of the tick, in one system call tried at once; what the
+ * socket does not take waits, and the owner asks tg_stream_full before it makes more. */
+#ifndef TG_NET_STREAM_H
+#define TG_NET_STREAM_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/buffer.h"
+#include "base/slice.h"
+#include "base/status.h"
+#include "loop/loop.h"
+
+/* Queued bytes from which on the stream is full, and under which it has room again. */
+#define TG_STREAM_HIGH (256 * 1024)
+#define TG_STREAM_LOW  (64 * 1024)
+
+struct tg_stream;
+struct tg_stream_flight;
+
+struct tg_stream_events {
+  /* Bytes have come (valid inside the call), or status UV_EOF or an error with no bytes; after
+   * those no more reads come. */
+  void (*read)(struct tg_stream *stream, tg_status status, struct tg_slice bytes);
+  /* Queued bytes fell to TG_STREAM_LOW or below after having been full, or all are out
+   * (tg_stream_queued is 0). */
+  void (*drained)(struct tg_stream *stream);
+  /* Writing failed; nothing more can be written. */
+  void (*broken)(struct tg_stream *stream, tg_status status);
+  /* The descriptor is closed: the memory may go. */
+  void (*closed)(struct tg_stream *stream);
+};
+
+struct tg_stream {
+  union {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+  } uv;
+  struct tg_loop *loop;
+  const struct tg_stream_events *events;
+  struct tg_buffer out;            /* not yet given to the kernel or to libuv */
+  struct tg_stream_flight *flight; /* given to libuv, waiting for the socket */
+  struct tg_loop_job flush;
+  bool reading;
+  bool full;
+  bool failed;
+  bool closing;
+  bool shut; /* our side was ended */
+};
+
+/* Takes the connected descriptor over (it is closed when this fails). */
+TG_MUST_CHECK tg_status tg_stream_open(struct tg_stream *stream, struct tg_loop *loop, int fd,
+                                       bool is_unix, const struct tg_stream_events *events);
+
+/* Drops what is queued and closes; events->closed follows. Idempotent. */
+void tg_stream_close(struct tg_stream *stream);
+
+void tg_stream_read_start(struct tg_stream *stream);
+void tg_stream_read_stop(struct tg_stream *stream);
+
+/* Where to append output; call tg_stream_flush_soon after. */
+static inline struct tg_buffer *tg_stream_out(struct tg_stream *stream) {
+  return &stream->out;
+}
+
+/* Sends what is in `out` at the end of this tick. */
+static inline void tg_stream_flush_soon(struct tg_stream *stream) {
+  tg_loop_post_flush(stream->loop, &stream->flush);
+}
+
+/* Sends now: for a writer that makes so much that waiting for the tick's end would cost memory. */
+void tg_stream_flush(struct tg_stream *stream);
+
+/* Bytes appended and not yet taken by the kernel. */
+size_t tg_stream_queued(const struct tg_stream *stream);
+
+/* Should the owner stop making output until `drained`? Remembers that it was told so. */
+bool tg_stream_full(struct tg_stream *stream);
+
+/* Ends our side of the connection (FIN); only when nothing is queued. */
+void tg_stream_shut(struct tg_stream *stream);
+
+#endif
