@@ -1,0 +1,136 @@
+/* One request and its answer.
+ *
+ * An exchange is born when the first byte of a request comes, and it is the same structure for every
+ * protocol below and for every handler above. Its life:
+ *
+ *   head read -> checked -> routed -> handled -> answered -> logged -> given back to the server's pool
+ *
+ * While it is handled it belongs to the handler: to code on the loop's own thread, or, given away whole, to a worker
+ * thread, which reaches the client only through `port`, `body` and `sink`. The connection may end meanwhile: then
+ * `gone` is called, and the exchange waits for its handler to finish. */
+#ifndef TG_SERVER_EXCHANGE_H
+#define TG_SERVER_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/body.h"
+#include "base/buffer.h"
+#include "http/h1.h"
+#include "http/response.h"
+#include "server/routing.h"
+
+struct tg_connection;
+struct tg_server;
+struct tg_exchange;
+
+/* A whole answer, or the head of a streamed one (then `body` is not used). All slices are borrowed for the
+ * length of the call. */
+struct tg_answer {
+  int status;
+  struct tg_slice content_type; /* len 0: none */
+  const struct tg_response_field *fields;
+  size_t field_count;
+  struct tg_slice body;
+  bool has_length;   /* streamed: `length` bytes will be written, exactly */
+  uint64_t length;
+};
+
+/* How a handler reaches its client; a table for the loop and one for workers. On the thread that the
+ * exchange belongs to. */
+struct tg_exchange_port {
+  /* Sends a whole answer. TG_EINVALID: a field or the status is not fit for the wire; nothing was sent
+   * and another answer may be tried. TG_ECLOSED: the client is gone (counts as answered). */
+  tg_status (*respond)(struct tg_exchange *exchange, const struct tg_answer *answer);
+  /* Decides the head of a streamed answer; `exchange->sink` takes the body then. The head is held until the first
+   * bytes. Errors as above. */
+  tg_status (*begin)(struct tg_exchange *exchange, const struct tg_answer *head);
+  /* Ends a streamed answer: TG_OK properly; an error breaks it off so that no client takes it for
+   * whole. */
+  void (*end)(struct tg_exchange *exchange, tg_status status);
+  /* The handler is done with the exchange, which must have been answered (an unanswered one gets a 500). It must not be touched any more. */
+  void (*finish)(struct tg_exchange *exchange);
+};
+
+struct tg_exchange {
+  struct tg_connection *conn; /* NULL once the connection is gone */
+  struct tg_server *server;
+  struct tg_list link; /* in the server's list of live exchanges, or its pool */
+  struct tg_h1 h1;
+  struct tg_request *request; /* &h1.request */
+  const struct tg_routing *routing;
+  const struct tg_route *route;
+  struct tg_route_match match;
+  struct tg_arena arena;
+  uint64_t started; /* monotonic: first byte of the head */
+  uint64_t number;  /* of the exchange within its server, from 1; part of the request id */
+  const struct tg_exchange_port *port;
+  void *handler; /* whoever handles it keeps its structure here */
+  /* The client is gone (TG_EDISCONNECT), the body cannot be read (TG_ETIMEOUT, TG_ETOO_LARGE ...) or
+   * the process stops (TG_ECANCELLED): stop working. On the loop's thread; NULL: nobody cares. */
+  void (*gone)(struct tg_exchange *exchange, tg_status why);
+  /* The last byte of the answer has left (or the client has). Set by the handler before finish; once. */
+  void (*sent)(void *owner);
+  void *sent_owner;
+
+  /* request body */
+  struct tg_source body;
+  struct tg_buffer body_data; /* decoded, not yet asked for */
+  tg_source_cb body_done;     /* a read that waits */
+  void *body_owner;
+  tg_status body_status;      /* why no more will come; TG_OK while it may */
+  uint64_t body_read;         /* decoded bytes so far */
+  bool body_lent;             /* body_data's front was given to a reader and is dropped at the next read */
+  size_t body_lent_len;
+
+  /* answer */
+  struct tg_sink sink;
+  tg_sink_cb drained;
+  void *drained_owner;
+  struct tg_buffer held; /* the head of a streamed answer, before its first byte */
+  int status;            /* that was sent; 0 before */
+  uint64_t sent_bytes;   /* of the body */
+  uint64_t promised;     /* Content-Length of a streamed answer, or UINT64_MAX */
+
+  bool head_done;    /* the request's head is complete */
+  bool request_done; /* the whole request was read */
+  bool handled;      /* a handler has it */
+  bool head_sent;
+  bool chunked;
+  bool answer_done; /* all of the answer was appended to the stream (or given up) */
+  bool close;       /* the connection ends after this answer */
+  bool continued;   /* 100 Continue was sent, or is not wanted */
+
+  char memory[2048]; /* first block of the arena */
+};
+
+/* The table for handlers on the loop's thread. */
+extern const struct tg_exchange_port tg_exchange_local;
+
+/* The spine: a complete head lies in exchange->request. Checks, routes and hands it over. */
+void tg_exchange_begin(struct tg_exchange *exchange);
+
+/* Answers with a problem document (RFC 9457) without any handler. `detail` may be empty. Fields are
+ * added to the head (Allow, Retry-After). */
+void tg_exchange_problem(struct tg_exchange *exchange, int status, struct tg_slice detail,
+                         const struct tg_response_field *fields, size_t field_count);
+
+/* For the connection: decoded body bytes have come, the message has ended, or no more will come. */
+void tg_exchange_body_bytes(struct tg_exchange *exchange, struct tg_slice bytes);
+void tg_exchange_body_end(struct tg_exchange *exchange);
+void tg_exchange_body_fail(struct tg_exchange *exchange, tg_status why);
+
+/* Has so much of the body been kept that the client must wait? */
+bool tg_exchange_body_full(const struct tg_exchange *exchange);
+
+/* For the connection: the client is gone, or must be given up. */
+void tg_exchange_lose(struct tg_exchange *exchange, tg_status why);
+
+/* For the connection: there is room in the stream again. */
+void tg_exchange_room(struct tg_exchange *exchange, tg_status status);
+
+/* Writes the request id ("1a2b3c-0000002a", at most 40 bytes) and returns its length. */
+size_t tg_exchange_id(const struct tg_exchange *exchange, char out[40]);
+
+#endif
