@@ -17,8 +17,9 @@ struct tg_response_field {
   struct tg_slice value;
 };
 
-#define TG_LENGTH_CHUNKED UINT64_MAX      /* Transfer-Encoding: chunked */
-#define TG_LENGTH_NONE (UINT64_MAX - 1)   /* no framing field at all: 1xx, 204, 304, or HTTP/1.0 until close */
+#define TG_LENGTH_CHUNKED UINT64_MAX /* Transfer-Encoding: chunked */
+#define TG_LENGTH_NONE \
+  (UINT64_MAX - 1) /* no framing field at all: 1xx, 204, 304, or HTTP/1.0 until close */
 
 struct tg_response_head {
   int status;
@@ -35,9 +36,10 @@ struct tg_response_head {
 struct tg_slice tg_response_reason(int status);
 
 /* Appends "HTTP/1.1 200 OK\r\n", Server, Date, the framing field, the given fields and the blank
- * line, in one reservation. Fields named Connection, Content-Length, Transfer-Encoding, Date, Server
+ * line, in one reservation. 1xx and 204 get no framing field whatever `length` says; an empty
+ * `date` writes no Date. Fields named Connection, Content-Length, Transfer-Encoding, Date, Server
  * among `fields` are skipped (framing is ours). TG_EINVALID: a name is no token, a value holds a
- * control byte, or the status lies outside 100 to 599 (the buffer is unchanged); TG_ENOMEM. */
+ * control byte, or the status lies outside 100 to 599; TG_ENOMEM. What was in the buffer stays. */
 TG_MUST_CHECK tg_status tg_response_write_head(struct tg_buffer *out,
                                                const struct tg_response_head *head);
 
@@ -49,8 +51,8 @@ bool tg_response_valid_field(struct tg_slice name, struct tg_slice value);
 size_t tg_response_chunk_head(uint64_t size, char *out);
 
 /* Appends an RFC 9457 problem document {"type","title","status","detail","instance"}: type
- * "about:blank", title the reason phrase; `detail` and `instance` may be empty (left out then). Text
- * is escaped for JSON; bytes that are not UTF-8 become U+FFFD. */
+ * "about:blank", title the reason phrase; `detail` and `instance` may be empty (left out then).
+ * Text is escaped for JSON; bytes that are not UTF-8 become U+FFFD. TG_ENOMEM adds nothing. */
 TG_MUST_CHECK tg_status tg_response_write_problem(struct tg_buffer *out, int status,
                                                   struct tg_slice detail, struct tg_slice instance);
 
