@@ -26,7 +26,7 @@ struct tg_h1 {
   llhttp_t parser;
   struct tg_request request;
   struct tg_slice body;
-  int error_status;       /* 400, 413, 414, 417, 431, 501 or 505 */
+  int error_status;       /* 400, 413, 414, 417, 431, 501 or 505; 500 when memory is gone */
   const char *error_text; /* static storage: one line for the problem document */
   uint64_t body_max;      /* longest decoded body that is let through; may be lowered or raised after
                              TG_H1_HEAD (a route's max_body); past it TG_H1_ERROR with 413 */
@@ -35,7 +35,19 @@ struct tg_h1 {
   const struct tg_settings *settings;
   struct tg_arena *arena;
   struct tg_h1_private {
-    int dummy; /* the author of h1.c decides */
+    const char *from;          /* where the bytes of the block begin in what is being fed */
+    char *kept;                /* copy of the block's bytes of earlier feeds */
+    struct tg_h1_span *spans;  /* field lines of the block, as offsets from its begin */
+    uint32_t kept_len, kept_cap;
+    uint32_t span_count, span_cap;
+    uint32_t target, target_len;
+    uint32_t room;             /* bytes that the request line, or the block, may still take */
+    uint8_t phase;
+    uint8_t blank_lines;       /* empty lines before the request */
+    bool after_cr;             /* ... and in the middle of one */
+    bool stop;                 /* a callback has paused the parser */
+    uint64_t body;             /* decoded bytes so far */
+    uint64_t framing_room;     /* bytes of chunk framing that may still come */
   } p;
 };
 

@@ -59,4 +59,20 @@ struct tg_slice tg_request_find(const struct tg_request *request, struct tg_slic
 /* The same for a name with a number; cheaper. */
 struct tg_slice tg_request_find_known(const struct tg_request *request, enum tg_field_name known);
 
+/* The number of a field name (any case). */
+enum tg_field_name tg_request_field_name(struct tg_slice name);
+
+/* Why a head is refused: the status of the answer, and one line for the problem document (static
+ * storage). */
+struct tg_request_fault {
+  int status;
+  const char *text;
+};
+
+/* Checks a head of which method, method_name, minor, target and fields are filled in, and fills in
+ * the rest but the trailers. False: the head is refused, *fault says why. A normalised path may lie
+ * in `arena`. */
+bool tg_request_check(struct tg_request *request, struct tg_arena *arena,
+                      struct tg_request_fault *fault);
+
 #endif
