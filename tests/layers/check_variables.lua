@@ -1,5 +1,5 @@
 -- Refuses mutable variables of file scope (and static ones inside functions) outside core/app: everything hangs from
--- the loop, worker or process structure. Asks objdump for the data symbols of libtidegate_core.a, built without sanitizers:
+-- the loop, worker or process structure. Asks objdump for the data symbols of the library, built without sanitizers:
 --   luajit check_variables.lua LIBRARY
 -- An object of core/app/x.c is recognised by its source name in the tree.
 
