@@ -158,6 +158,19 @@ static void test_plain_find_is_linear(void **state) {
   assert_in_range(now_ms() - start, 0, LATEST_MS);
 }
 
+/* A Lua module in C finds the Lua API in the program that loads it. */
+static void test_c_module_loads(void **state) {
+  lua_State *L = *state;
+  lua_pushliteral(L, TG_LUA_CPATH);
+  lua_setglobal(L, "cpath");
+  assert_int_equal(luaL_dostring(L,
+                                 "package.cpath = cpath\n"
+                                 "return require('cjson').encode({1, 'x'})"),
+                   0);
+  assert_string_equal(lua_tostring(L, -1), "[1,\"x\"]");
+  lua_pop(L, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_loops_are_stopped, setup, teardown),
@@ -167,6 +180,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_state_is_sound_afterwards, setup, teardown),
       cmocka_unit_test_setup_teardown(test_match_goes_on_after_hook, setup, teardown),
       cmocka_unit_test_setup_teardown(test_plain_find_is_linear, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_c_module_loads, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
