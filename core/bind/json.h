@@ -53,14 +53,14 @@ struct tg_json_error {
 };
 
 /* Appends the value at `index` to `out`. Never throws and runs no Lua code and no metamethod.
- * TG_EINVALID: it cannot be JSON; TG_ERANGE: nested too deep; TG_ETOOLARGE: text too long; each
+ * TG_EINVALID: it cannot be JSON; TG_ERANGE: nested too deep; TG_ETOO_LARGE: text too long; each
  * with `err` filled (may be NULL). TG_ENOMEM. On failure `out` holds what it held before. */
 TG_MUST_CHECK tg_status tg_json_encode(lua_State *L, int index, struct tg_buffer *out,
                                        const struct tg_json_options *opts,
                                        struct tg_json_error *err);
 
 /* Pushes the value that `text` says. TG_ESYNTAX: not JSON; TG_ERANGE: nested too deep, or a number
- * that no double holds; TG_ETOOLARGE: longer than the limit; each with `err` filled (may be NULL),
+ * that no double holds; TG_ETOO_LARGE: longer than the limit; each with `err` filled (may be NULL),
  * and nothing pushed. Throws when Lua is out of memory: call it where that may happen, and hold
  * nothing. The text must stay where it is meanwhile: a string on the stack, or memory that no
  * finalizer frees. */
