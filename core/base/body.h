@@ -1,7 +1,7 @@
 /* A body on its way: a source that gives bytes and a sink that takes them.
  *
- * Requests, answers, files and Lua streams all speak these two interfaces, so that any source can be
- * joined to any sink and back-pressure crosses by itself: a source is asked, it never pushes; a
+ * Requests, answers, files and Lua streams all speak these two interfaces, so that any source can
+ * be joined to any sink and back-pressure crosses by itself: a source is asked, it never pushes; a
  * sink says when it has room again. Both belong to one thread. */
 #ifndef TG_BASE_BODY_H
 #define TG_BASE_BODY_H
@@ -14,8 +14,8 @@
 struct tg_source;
 struct tg_sink;
 
-/* Answer of a read: status TG_OK with bytes (borrowed until the next read), TG_OK with len 0 at the
- * end, or an error, which is final. */
+/* Answer of a read: status TG_OK with bytes (borrowed for the length of the call), TG_OK with len 0
+ * at the end, or an error, which is final. */
 typedef void (*tg_source_cb)(void *owner, tg_status status, struct tg_slice bytes);
 
 struct tg_source {
@@ -29,11 +29,12 @@ struct tg_source {
 typedef void (*tg_sink_cb)(void *owner, tg_status status);
 
 struct tg_sink {
-  /* Takes a copy of the bytes (or sends them at once). TG_OK: there is room for more. TG_EAGAIN: it took them,
-   * but wait for `drained` before the next write. Another error: the receiver is gone. */
+  /* Takes a copy of the bytes (or sends them at once). TG_OK: there is room for more. TG_EAGAIN: it
+   * took them, but wait for `drained` before the next write. Another error: the receiver is gone.
+   */
   tg_status (*write)(struct tg_sink *sink, struct tg_slice bytes);
-  /* Calls `done` exactly once when there is room again (or with an error when the receiver is gone),
-   * unless `cancel` comes first. Only after write said TG_EAGAIN. */
+  /* Calls `done` exactly once when there is room again (or with an error when the receiver is
+   * gone), unless `cancel` comes first. Only after write said TG_EAGAIN. */
   void (*drained)(struct tg_sink *sink, tg_sink_cb done, void *owner);
   void (*cancel)(struct tg_sink *sink);
 };

@@ -8,8 +8,8 @@
 #include "server/server.h"
 
 enum tg_connection_phase {
-  TG_PHASE_NONE,   /* the handler has the word */
-  TG_PHASE_IDLE,   /* between requests */
+  TG_PHASE_NONE, /* the handler has the word */
+  TG_PHASE_IDLE, /* between requests */
   TG_PHASE_HEAD,
   TG_PHASE_BODY,
   TG_PHASE_WRITE,  /* the client is slow to read */
@@ -23,13 +23,17 @@ struct tg_connection {
   struct tg_exchange *exchange; /* being read, handled or answered; NULL between requests */
   struct tg_buffer pending;     /* read, but not yet looked at */
   struct tg_wheel_node deadline;
-  size_t write_mark;    /* queued bytes when the write deadline was set */
-  uint32_t served;      /* answers so far */
-  uint8_t phase;        /* enum tg_connection_phase */
-  bool feeding;         /* inside feed(): what ends an exchange must not feed again */
-  bool eof;             /* the client has ended its side */
-  bool close;           /* ends after the answer under way */
-  bool closed;          /* tg_stream_close was called */
+  size_t write_mark;         /* queued bytes when the write deadline was set */
+  uint32_t served;           /* answers so far */
+  void (*sent)(void *owner); /* told when the queue is empty; no new exchange begins before */
+  void *sent_owner;
+  uint8_t phase; /* enum tg_connection_phase */
+  bool touched;  /* something happened that begins the phase's time anew */
+  bool due;      /* the parser has an event left, even without new bytes */
+  bool feeding;  /* inside feed(): what ends an exchange must not feed again */
+  bool eof;      /* the client has ended its side */
+  bool close;    /* ends after the answer under way */
+  bool closed;   /* tg_stream_close was called */
   bool is_unix;
   uint16_t peer_port;
   uint8_t peer_family;

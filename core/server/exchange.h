@@ -1,13 +1,15 @@
 /* One request and its answer.
  *
- * An exchange is born when the first byte of a request comes, and it is the same structure for every
- * protocol below and for every handler above. Its life:
+ * An exchange is born when the first byte of a request comes, and it is the same structure for
+ * every protocol below and for every handler above. Its life:
  *
- *   head read -> checked -> routed -> handled -> answered -> logged -> given back to the server's pool
+ *   head read -> checked -> routed -> handled -> answered -> logged -> given back to the server's
+ * pool
  *
- * While it is handled it belongs to the handler: to code on the loop's own thread, or, given away whole, to a worker
- * thread, which reaches the client only through `port`, `body` and `sink`. The connection may end meanwhile: then
- * `gone` is called, and the exchange waits for its handler to finish. */
+ * While it is handled it belongs to the handler: to code on the loop's own thread, or, given away
+ * whole, to a worker thread, which reaches the client only through `port`, `body` and `sink`. The
+ * connection may end meanwhile: then `gone` is called, and the exchange waits for its handler to
+ * finish. */
 #ifndef TG_SERVER_EXCHANGE_H
 #define TG_SERVER_EXCHANGE_H
 
@@ -17,6 +19,7 @@
 #include "base/arena.h"
 #include "base/body.h"
 #include "base/buffer.h"
+#include "base/list.h"
 #include "http/h1.h"
 #include "http/response.h"
 #include "server/routing.h"
@@ -25,31 +28,32 @@ struct tg_connection;
 struct tg_server;
 struct tg_exchange;
 
-/* A whole answer, or the head of a streamed one (then `body` is not used). All slices are borrowed for the
- * length of the call. */
+/* A whole answer, or the head of a streamed one (then `body` is not used). All slices are borrowed
+ * for the length of the call. */
 struct tg_answer {
   int status;
   struct tg_slice content_type; /* len 0: none */
   const struct tg_response_field *fields;
   size_t field_count;
   struct tg_slice body;
-  bool has_length;   /* streamed: `length` bytes will be written, exactly */
+  bool has_length; /* streamed: `length` bytes will be written, exactly */
   uint64_t length;
 };
 
-/* How a handler reaches its client; a table for the loop and one for workers. On the thread that the
- * exchange belongs to. */
+/* How a handler reaches its client; a table for the loop and one for workers. On the thread that
+ * the exchange belongs to. */
 struct tg_exchange_port {
-  /* Sends a whole answer. TG_EINVALID: a field or the status is not fit for the wire; nothing was sent
-   * and another answer may be tried. TG_ECLOSED: the client is gone (counts as answered). */
+  /* Sends a whole answer. TG_EINVALID: a field or the status is not fit for the wire; nothing was
+   * sent and another answer may be tried. TG_ECLOSED: the client is gone (counts as answered). */
   tg_status (*respond)(struct tg_exchange *exchange, const struct tg_answer *answer);
-  /* Decides the head of a streamed answer; `exchange->sink` takes the body then. The head is held until the first
-   * bytes. Errors as above. */
+  /* Decides the head of a streamed answer; `exchange->sink` takes the body then. The head is held
+   * until the first bytes. Errors as above. */
   tg_status (*begin)(struct tg_exchange *exchange, const struct tg_answer *head);
   /* Ends a streamed answer: TG_OK properly; an error breaks it off so that no client takes it for
    * whole. */
   void (*end)(struct tg_exchange *exchange, tg_status status);
-  /* The handler is done with the exchange, which must have been answered (an unanswered one gets a 500). It must not be touched any more. */
+  /* The handler is done with the exchange, which must have been answered (an unanswered one gets a
+   * 500). It must not be touched any more. */
   void (*finish)(struct tg_exchange *exchange);
 };
 
@@ -67,10 +71,12 @@ struct tg_exchange {
   uint64_t number;  /* of the exchange within its server, from 1; part of the request id */
   const struct tg_exchange_port *port;
   void *handler; /* whoever handles it keeps its structure here */
-  /* The client is gone (TG_EDISCONNECT), the body cannot be read (TG_ETIMEOUT, TG_ETOO_LARGE ...) or
-   * the process stops (TG_ECANCELLED): stop working. On the loop's thread; NULL: nobody cares. */
+  /* The client is gone (TG_EDISCONNECT), the body cannot be read (TG_ETIMEOUT, TG_ETOO_LARGE ...)
+   * or the process stops (TG_ECANCELLED): stop working. On the loop's thread; NULL: nobody cares.
+   */
   void (*gone)(struct tg_exchange *exchange, tg_status why);
-  /* The last byte of the answer has left (or the client has). Set by the handler before finish; once. */
+  /* The last byte of the answer has left (or the client has). Set by the handler before finish;
+   * once. */
   void (*sent)(void *owner);
   void *sent_owner;
 
@@ -79,10 +85,8 @@ struct tg_exchange {
   struct tg_buffer body_data; /* decoded, not yet asked for */
   tg_source_cb body_done;     /* a read that waits */
   void *body_owner;
-  tg_status body_status;      /* why no more will come; TG_OK while it may */
-  uint64_t body_read;         /* decoded bytes so far */
-  bool body_lent;             /* body_data's front was given to a reader and is dropped at the next read */
-  size_t body_lent_len;
+  tg_status body_status; /* why no more will come; TG_OK while it may */
+  uint64_t body_read;    /* decoded bytes so far */
 
   /* answer */
   struct tg_sink sink;
@@ -95,18 +99,24 @@ struct tg_exchange {
 
   bool head_done;    /* the request's head is complete */
   bool request_done; /* the whole request was read */
+  bool broken;       /* the request is malformed or late: nothing more of it is read */
   bool handled;      /* a handler has it */
   bool head_sent;
   bool chunked;
+  bool cut;         /* the answer broke off: the connection is closed at once, without its end */
   bool answer_done; /* all of the answer was appended to the stream (or given up) */
   bool close;       /* the connection ends after this answer */
-  bool continued;   /* 100 Continue was sent, or is not wanted */
+  bool continued;   /* 100 Continue was sent */
 
   char memory[2048]; /* first block of the arena */
 };
 
 /* The table for handlers on the loop's thread. */
 extern const struct tg_exchange_port tg_exchange_local;
+
+/* Makes a cleared exchange of one from the pool, for a request that may begin on `conn`. */
+void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
+                      struct tg_connection *conn);
 
 /* The spine: a complete head lies in exchange->request. Checks, routes and hands it over. */
 void tg_exchange_begin(struct tg_exchange *exchange);
@@ -116,10 +126,14 @@ void tg_exchange_begin(struct tg_exchange *exchange);
 void tg_exchange_problem(struct tg_exchange *exchange, int status, struct tg_slice detail,
                          const struct tg_response_field *fields, size_t field_count);
 
-/* For the connection: decoded body bytes have come, the message has ended, or no more will come. */
+/* The request itself is bad or late: answers with `status` where nothing was sent yet, gives the
+ * body up with `why`, tells the handler, and ends the connection after that. */
+void tg_exchange_reject(struct tg_exchange *exchange, int status, struct tg_slice detail,
+                        tg_status why);
+
+/* For the connection: decoded body bytes have come, or the message has ended. */
 void tg_exchange_body_bytes(struct tg_exchange *exchange, struct tg_slice bytes);
 void tg_exchange_body_end(struct tg_exchange *exchange);
-void tg_exchange_body_fail(struct tg_exchange *exchange, tg_status why);
 
 /* Has so much of the body been kept that the client must wait? */
 bool tg_exchange_body_full(const struct tg_exchange *exchange);

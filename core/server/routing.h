@@ -12,11 +12,6 @@
 
 struct tg_exchange;
 
-struct tg_route_param {
-  struct tg_slice name;
-  char type; /* 's' string, 'i' int, 'n' num, 'u' uuid, 'p' path */
-};
-
 struct tg_route {
   struct tg_slice name;    /* "GET /users/{id:int}", for logs and tables */
   struct tg_slice pattern; /* "/users/{id:int}" */

@@ -1,0 +1,411 @@
+/* The spine of the gateway: one request from its checked head to its answer.
+ *
+ * tg_exchange_begin shows the way; the port below it is how handlers on the loop's own thread
+ * answer. An exchange ends when three things are true: its answer is on its way, its request was
+ * read (or given up), and no handler has it (settle). */
+#include "server/exchange.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "server/connection.h"
+
+/* Decoded body bytes that are kept for a handler that has not asked yet. */
+#define BODY_HIGH 65536u
+/* An unread rest of a body up to this size is read and dropped, to keep the connection. */
+#define DISCARD_MAX 65536u
+
+static void settle(struct tg_exchange *exchange);
+
+/* ---- answering ---- */
+
+static bool bodiless(const struct tg_exchange *exchange, int status) {
+  return exchange->request->method == TG_METHOD_HEAD || status == 204 || status == 304;
+}
+
+/* Must the connection end after this answer? Decided before the head is written, because it says
+ * so. */
+static void decide_close(struct tg_exchange *exchange) {
+  const struct tg_request *request = exchange->request;
+  if (!exchange->head_done || exchange->broken || !request->keep_alive ||
+      exchange->server->draining)
+    exchange->close = true;
+  if (exchange->close || exchange->request_done) return;
+  bool unasked = request->expect_continue && !exchange->continued;
+  bool long_rest = request->chunked || request->content_length - exchange->body_read > DISCARD_MAX;
+  exchange->close =
+      unasked || (long_rest && !exchange->handled) ||
+      (long_rest && exchange->body_read < request->content_length && !request->chunked);
+}
+
+static void describe_head(struct tg_exchange *exchange, const struct tg_answer *answer,
+                          struct tg_response_head *head) {
+  *head = (struct tg_response_head){
+      .status = answer->status,
+      .close = exchange->close,
+      .keep_alive = !exchange->close && exchange->head_done && exchange->request->minor == 0,
+      .content_type = answer->content_type,
+      .date = tg_slice(tg_loop_date(exchange->server->loop), TG_HTTP_DATE_LEN),
+      .fields = answer->fields,
+      .field_count = answer->field_count,
+  };
+}
+
+static tg_status local_respond(struct tg_exchange *exchange, const struct tg_answer *answer) {
+  if (exchange->answer_done || exchange->head_sent) return TG_ECONFLICT;
+  if (answer->status < 200 || answer->status > 599) return TG_EINVALID;
+  if (!exchange->conn) return TG_ECLOSED;
+  struct tg_stream *stream = &exchange->conn->stream;
+  struct tg_buffer *out = tg_stream_out(stream);
+  struct tg_response_head head;
+  decide_close(exchange);
+  describe_head(exchange, answer, &head);
+  head.length = answer->status == 204 || answer->status == 304 ? TG_LENGTH_NONE : answer->body.len;
+  size_t before = out->len;
+  bool with_body = exchange->head_done ? !bodiless(exchange, answer->status) : true;
+  tg_status status = tg_buffer_reserve(out, 512 + (with_body ? answer->body.len : 0));
+  if (status == TG_OK) status = tg_response_write_head(out, &head);
+  if (status) return status;
+  if (with_body && tg_buffer_append(out, answer->body.ptr, answer->body.len)) {
+    out->len = before;
+    return TG_ENOMEM;
+  }
+  exchange->status = answer->status;
+  exchange->sent_bytes = with_body ? answer->body.len : 0;
+  exchange->head_sent = exchange->answer_done = true;
+  tg_stream_flush_soon(stream);
+  return TG_OK;
+}
+
+static tg_status local_begin(struct tg_exchange *exchange, const struct tg_answer *answer) {
+  if (exchange->answer_done || exchange->head_sent || exchange->held.len) return TG_ECONFLICT;
+  if (answer->status < 200 || answer->status > 599) return TG_EINVALID;
+  if (!exchange->conn) return TG_ECLOSED;
+  struct tg_response_head head;
+  bool old = exchange->request->minor == 0;
+  if (old && !answer->has_length) exchange->close = true;
+  decide_close(exchange);
+  describe_head(exchange, answer, &head);
+  exchange->promised = answer->has_length ? answer->length : UINT64_MAX;
+  exchange->chunked = !answer->has_length && !old;
+  head.length = answer->has_length ? answer->length : old ? TG_LENGTH_NONE : TG_LENGTH_CHUNKED;
+  if (answer->status == 204 || answer->status == 304) head.length = TG_LENGTH_NONE;
+  tg_status status = tg_response_write_head(&exchange->held, &head);
+  if (status == TG_OK) exchange->status = answer->status;
+  return status;
+}
+
+static tg_status send_held(struct tg_exchange *exchange) {
+  if (exchange->head_sent) return TG_OK;
+  struct tg_slice head = tg_buffer_slice(&exchange->held);
+  tg_status status = tg_buffer_append(tg_stream_out(&exchange->conn->stream), head.ptr, head.len);
+  if (status) return status;
+  exchange->head_sent = true;
+  tg_buffer_deinit(&exchange->held);
+  tg_stream_flush_soon(&exchange->conn->stream);
+  return TG_OK;
+}
+
+static tg_status append_piece(struct tg_exchange *exchange, struct tg_slice bytes) {
+  struct tg_buffer *out = tg_stream_out(&exchange->conn->stream);
+  tg_status status = tg_buffer_reserve(out, bytes.len + 32);
+  if (status) return status;
+  if (exchange->chunked) out->len += tg_response_chunk_head(bytes.len, tg_buffer_tail(out));
+  memcpy(tg_buffer_tail(out), bytes.ptr, bytes.len);
+  out->len += bytes.len;
+  if (exchange->chunked) {
+    memcpy(tg_buffer_tail(out), "\r\n", 2);
+    out->len += 2;
+  }
+  return TG_OK;
+}
+
+static tg_status sink_write(struct tg_sink *sink, struct tg_slice bytes) {
+  struct tg_exchange *exchange = TG_CONTAINER(sink, struct tg_exchange, sink);
+  if (!exchange->conn || exchange->answer_done) return TG_ECLOSED;
+  if (exchange->promised != UINT64_MAX && bytes.len > exchange->promised - exchange->sent_bytes)
+    return TG_ETOO_LARGE;
+  tg_status status = send_held(exchange);
+  if (status == TG_OK && bytes.len && !bodiless(exchange, exchange->status))
+    status = append_piece(exchange, bytes);
+  if (status) return status;
+  exchange->sent_bytes += bytes.len;
+  tg_stream_flush_soon(&exchange->conn->stream);
+  return tg_stream_full(&exchange->conn->stream) ? TG_EAGAIN : TG_OK;
+}
+
+static void sink_drained(struct tg_sink *sink, tg_sink_cb done, void *owner) {
+  struct tg_exchange *exchange = TG_CONTAINER(sink, struct tg_exchange, sink);
+  TG_CHECK(!exchange->drained);
+  if (!exchange->conn) {
+    done(owner, TG_ECLOSED);
+  } else if (!tg_stream_full(&exchange->conn->stream)) {
+    done(owner, TG_OK);
+  } else {
+    exchange->drained = done;
+    exchange->drained_owner = owner;
+    tg_connection_update_deadline(exchange->conn);
+  }
+}
+
+static void sink_cancel(struct tg_sink *sink) {
+  TG_CONTAINER(sink, struct tg_exchange, sink)->drained = NULL;
+}
+
+void tg_exchange_room(struct tg_exchange *exchange, tg_status status) {
+  tg_sink_cb done = exchange->drained;
+  exchange->drained = NULL;
+  if (done) done(exchange->drained_owner, status);
+}
+
+static void local_end(struct tg_exchange *exchange, tg_status status) {
+  if (exchange->answer_done) return;
+  exchange->answer_done = true;
+  struct tg_connection *conn = exchange->conn;
+  if (!conn) return;
+  bool short_of = exchange->promised != UINT64_MAX && exchange->sent_bytes != exchange->promised &&
+                  !bodiless(exchange, exchange->status);
+  if (status || short_of || send_held(exchange)) {
+    /* What was sent so far goes out, but the end that a client would take for success does not. */
+    exchange->close = exchange->cut = true;
+    return;
+  }
+  if (exchange->chunked && !bodiless(exchange, exchange->status) &&
+      tg_buffer_append(tg_stream_out(&conn->stream), "0\r\n\r\n", 5))
+    exchange->close = exchange->cut = true;
+  tg_stream_flush_soon(&conn->stream);
+}
+
+static void local_finish(struct tg_exchange *exchange) {
+  TG_CHECK(exchange->handled);
+  if (!exchange->answer_done && exchange->conn)
+    tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
+  exchange->handled = false;
+  exchange->gone = NULL;
+  atomic_fetch_sub_explicit(&exchange->server->counters.active, 1, memory_order_relaxed);
+  settle(exchange);
+}
+
+const struct tg_exchange_port tg_exchange_local = {
+    .respond = local_respond, .begin = local_begin, .end = local_end, .finish = local_finish};
+
+void tg_exchange_problem(struct tg_exchange *exchange, int status, struct tg_slice detail,
+                         const struct tg_response_field *fields, size_t field_count) {
+  struct tg_buffer body = {0};
+  struct tg_slice instance = exchange->head_done ? exchange->request->raw_path : tg_slice(NULL, 0);
+  struct tg_answer answer = {.status = status,
+                             .content_type = TG_SLICE("application/problem+json"),
+                             .fields = fields,
+                             .field_count = field_count};
+  /* Out of memory: the status alone has to do. */
+  if (tg_response_write_problem(&body, status, detail, instance) == TG_OK)
+    answer.body = tg_buffer_slice(&body);
+  if (exchange->port->respond(exchange, &answer)) exchange->close = exchange->answer_done = true;
+  tg_buffer_deinit(&body);
+}
+
+/* ---- the end ---- */
+
+static void settle(struct tg_exchange *exchange) {
+  if (exchange->handled) return;
+  struct tg_connection *conn = exchange->conn;
+  if (!conn) {
+    void (*sent)(void *) = exchange->sent;
+    void *owner = exchange->sent_owner;
+    tg_server_give_exchange(exchange->server, exchange);
+    if (sent) sent(owner);
+    return;
+  }
+  if (!exchange->answer_done) return;
+  if (exchange->cut) {
+    tg_stream_flush(&conn->stream);
+    tg_connection_abort(conn, TG_EDISCONNECT);
+    return;
+  }
+  if (exchange->request_done || exchange->close)
+    tg_connection_advance(conn);
+  else
+    tg_connection_want_body(conn); /* the short rest of its body is read and dropped */
+}
+
+void tg_exchange_lose(struct tg_exchange *exchange, tg_status why) {
+  exchange->conn = NULL;
+  exchange->body_status = why;
+  tg_source_cb done = exchange->body_done;
+  exchange->body_done = NULL;
+  if (done) done(exchange->body_owner, why, tg_slice(NULL, 0));
+  tg_exchange_room(exchange, TG_ECLOSED);
+  if (!exchange->handled)
+    settle(exchange);
+  else if (exchange->gone)
+    exchange->gone(exchange, why);
+}
+
+void tg_exchange_reject(struct tg_exchange *exchange, int status, struct tg_slice detail,
+                        tg_status why) {
+  exchange->broken = exchange->close = true;
+  exchange->body_status = why;
+  if (!exchange->head_sent && !exchange->answer_done) {
+    tg_buffer_clear(&exchange->held);
+    tg_exchange_problem(exchange, status, detail, NULL, 0);
+  } else if (!exchange->answer_done) {
+    exchange->cut = exchange->answer_done = true;
+  }
+  tg_source_cb done = exchange->body_done;
+  exchange->body_done = NULL;
+  if (done) done(exchange->body_owner, why, tg_slice(NULL, 0));
+  if (exchange->handled && exchange->gone)
+    exchange->gone(exchange, why);
+  else if (!exchange->handled)
+    settle(exchange);
+}
+
+/* ---- request body ---- */
+
+bool tg_exchange_body_full(const struct tg_exchange *exchange) {
+  return tg_buffer_size(&exchange->body_data) >= BODY_HIGH;
+}
+
+void tg_exchange_body_bytes(struct tg_exchange *exchange, struct tg_slice bytes) {
+  exchange->body_read += bytes.len;
+  if (exchange->answer_done && !exchange->handled) return; /* nobody wants it any more */
+  tg_source_cb done = exchange->body_done;
+  if (done) {
+    exchange->body_done = NULL;
+    done(exchange->body_owner, TG_OK, bytes);
+  } else if (tg_buffer_append(&exchange->body_data, bytes.ptr, bytes.len)) {
+    tg_exchange_reject(exchange, 500, tg_slice(NULL, 0), TG_ENOMEM);
+  }
+}
+
+void tg_exchange_body_end(struct tg_exchange *exchange) {
+  exchange->request_done = true;
+  tg_source_cb done = exchange->body_done;
+  exchange->body_done = NULL;
+  if (done) done(exchange->body_owner, TG_OK, tg_slice(NULL, 0));
+  settle(exchange);
+}
+
+static void ask_to_continue(struct tg_exchange *exchange) {
+  static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (!exchange->request->expect_continue || exchange->continued || exchange->head_sent) return;
+  exchange->continued = true;
+  if (exchange->body_read) return; /* the client did not wait */
+  struct tg_stream *stream = &exchange->conn->stream;
+  /* Without memory the client waits for its own time-out, and then sends (RFC 9110 10.1.1). */
+  (void)!tg_buffer_append(tg_stream_out(stream), line, sizeof line - 1);
+  tg_stream_flush_soon(stream);
+}
+
+static void body_read(struct tg_source *source, tg_source_cb done, void *owner) {
+  struct tg_exchange *exchange = TG_CONTAINER(source, struct tg_exchange, body);
+  TG_CHECK(!exchange->body_done);
+  struct tg_slice kept = tg_buffer_slice(&exchange->body_data);
+  if (kept.len) {
+    struct tg_buffer taken = exchange->body_data;
+    tg_buffer_init(&exchange->body_data);
+    done(owner, TG_OK, kept);
+    tg_buffer_deinit(&taken);
+    if (exchange->conn && !exchange->request_done) tg_connection_want_body(exchange->conn);
+  } else if (exchange->body_status) {
+    done(owner, exchange->body_status, kept);
+  } else if (exchange->request_done) {
+    done(owner, TG_OK, kept);
+  } else {
+    exchange->body_done = done;
+    exchange->body_owner = owner;
+    ask_to_continue(exchange);
+    tg_connection_want_body(exchange->conn);
+  }
+}
+
+static void body_cancel(struct tg_source *source) {
+  TG_CONTAINER(source, struct tg_exchange, body)->body_done = NULL;
+}
+
+/* ---- life ---- */
+
+void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
+                      struct tg_connection *conn) {
+  exchange->conn = conn;
+  exchange->server = server;
+  exchange->request = &exchange->h1.request;
+  exchange->routing = NULL;
+  exchange->route = NULL;
+  exchange->started = server->log ? tg_clock_now() : uv_now(&server->loop->uv) * TG_MILLISECOND;
+  exchange->port = &tg_exchange_local;
+  exchange->handler = NULL;
+  exchange->gone = NULL;
+  exchange->sent = NULL;
+  exchange->body.read = body_read;
+  exchange->body.cancel = body_cancel;
+  tg_buffer_init(&exchange->body_data);
+  exchange->body_done = NULL;
+  exchange->body_status = TG_OK;
+  exchange->body_read = 0;
+  exchange->sink.write = sink_write;
+  exchange->sink.drained = sink_drained;
+  exchange->sink.cancel = sink_cancel;
+  exchange->drained = NULL;
+  tg_buffer_init(&exchange->held);
+  exchange->status = 0;
+  exchange->sent_bytes = 0;
+  exchange->promised = UINT64_MAX;
+  exchange->head_done = exchange->request_done = exchange->broken = exchange->handled = false;
+  exchange->head_sent = exchange->chunked = exchange->answer_done = exchange->cut = false;
+  exchange->close = exchange->continued = false;
+  tg_h1_init(&exchange->h1, &exchange->arena, server->settings);
+}
+
+static void answer_without_route(struct tg_exchange *exchange, enum tg_route_result result) {
+  if (result == TG_ROUTE_NOT_FOUND) {
+    tg_exchange_problem(exchange, 404, TG_SLICE("no route matches this path"), NULL, 0);
+    return;
+  }
+  char names[256];
+  struct tg_response_field allow = {TG_SLICE("Allow"), {names, 0}};
+  allow.value.len = tg_method_list(exchange->match.allow, names);
+  if (exchange->request->method == TG_METHOD_OPTIONS) {
+    struct tg_answer answer = {.status = 204, .fields = &allow, .field_count = 1};
+    if (exchange->port->respond(exchange, &answer)) exchange->close = exchange->answer_done = true;
+  } else {
+    tg_exchange_problem(exchange, 405, TG_SLICE("this path does not have that method"), &allow, 1);
+  }
+}
+
+static void hand_over(struct tg_exchange *exchange) {
+  struct tg_request *request = exchange->request;
+  exchange->route = &exchange->routing->routes[exchange->match.route];
+  exchange->h1.body_max = exchange->route->max_body;
+  if (!request->chunked && request->content_length > exchange->route->max_body) {
+    tg_exchange_reject(exchange, 413, TG_SLICE("the body is longer than this route takes"),
+                       TG_ETOO_LARGE);
+    return;
+  }
+  exchange->handled = true;
+  atomic_fetch_add_explicit(&exchange->server->counters.active, 1, memory_order_relaxed);
+  exchange->routing->handle(exchange);
+}
+
+void tg_exchange_begin(struct tg_exchange *exchange) {
+  struct tg_server *server = exchange->server;
+  struct tg_request *request = exchange->request;
+  atomic_fetch_add_explicit(&server->counters.requests, 1, memory_order_relaxed);
+  exchange->routing = server->acquire(server);
+  enum tg_route_result result = tg_route_tree_find(
+      exchange->routing->tree, request->method, request->path, &exchange->arena, &exchange->match);
+  if (result == TG_ROUTE_FOUND) {
+    hand_over(exchange);
+  } else {
+    answer_without_route(exchange, result);
+    settle(exchange);
+  }
+}
+
+size_t tg_exchange_id(const struct tg_exchange *exchange, char out[40]) {
+  int n = snprintf(out, 40, "%08x-%010llx", exchange->server->id_seed,
+                   (unsigned long long)exchange->number);
+  return n < 0 ? 0 : (size_t)n;
+}
