@@ -1,0 +1,40 @@
+/* One line of a log, built field by field in memory of the caller's.
+ *
+ * Two forms: JSON, {"time":RFC 3339,"level":..,"msg":..,fields..}, for programs; and a readable
+ * one, "time level message key=value", for a terminal. In both, what comes from outside is escaped:
+ * one record is one line, and no control byte reaches a terminal. A value that is too long is cut
+ * and marked with "..[+N bytes]"; a field for which the record has no room is left out. */
+#ifndef TG_BASE_LOG_RECORD_H
+#define TG_BASE_LOG_RECORD_H
+
+#include "base/log.h"
+
+#define TG_LOG_RECORD_MAX 8192 /* bytes of a whole line */
+#define TG_LOG_VALUE_MAX  4096 /* escaped bytes of one value or message */
+
+enum tg_log_form { TG_LOG_JSON, TG_LOG_READABLE, TG_LOG_COLOUR };
+
+struct tg_log_record {
+  enum tg_log_form form;
+  size_t len;
+  char bytes[TG_LOG_RECORD_MAX];
+};
+
+/* Begins a line. `wall_ns` as from tg_clock_wall; shown in UTC in JSON, as local time of day else.
+ */
+void tg_log_record_begin(struct tg_log_record *record, enum tg_log_form form,
+                         enum tg_log_level level, uint64_t wall_ns, struct tg_slice message);
+
+/* Add a field. The keys time, level and msg are taken: such a key gets a '_' behind it. */
+void tg_log_record_text(struct tg_log_record *record, struct tg_slice key, struct tg_slice value);
+void tg_log_record_integer(struct tg_log_record *record, struct tg_slice key, int64_t value);
+void tg_log_record_number(struct tg_log_record *record, struct tg_slice key, double value);
+void tg_log_record_flag(struct tg_log_record *record, struct tg_slice key, bool value);
+
+/* A value that is valid JSON in one line already; left out where it does not fit whole. */
+void tg_log_record_json(struct tg_log_record *record, struct tg_slice key, struct tg_slice json);
+
+/* Ends the line; the answer lies in the record. Nothing can be added after. */
+struct tg_slice tg_log_record_end(struct tg_log_record *record);
+
+#endif
