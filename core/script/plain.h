@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Prepares a state; every function below does it where it has not been done. Loads LuaJIT's ffi
- * library, so that package.loaded.ffi exists afterwards: a sandbox hides it itself, and calls this
- * first. May throw (memory). */
+/* Prepares a state; those functions below that may throw do it where it has not been done, and
+ * until then no cdata is an integer. Loads LuaJIT's ffi library, so that package.loaded.ffi exists
+ * afterwards: a sandbox hides it itself. May throw (memory). */
 void tg_plain_open(lua_State *L);
 
 /* Gives the table at `index` the mark in place of any metatable. May throw (memory). */
@@ -25,8 +25,8 @@ bool tg_plain_is_array(lua_State *L, int index);
 /* Pushes a 64-bit integer; `bits` in two's complement. May throw (memory). */
 void tg_plain_push_int64(lua_State *L, uint64_t bits, bool is_unsigned);
 
-/* Is the value at `index` a 64-bit integer? Needs five free stack slots; never throws and runs no
- * metamethod. */
+/* Is the value at `index` an int64_t or uint64_t? Needs five free stack slots; never throws,
+ * allocates nothing and runs no metamethod. */
 bool tg_plain_get_int64(lua_State *L, int index, uint64_t *bits, bool *is_unsigned);
 
 #endif

@@ -18,6 +18,7 @@
 static int setup(void **state) {
   lua_State *L = luaL_newstate();
   luaL_openlibs(L);
+  tg_plain_open(L);
   *state = L;
   return 0;
 }
@@ -213,7 +214,9 @@ static void test_encode(void **state) {
       {"return newproxy()", "! $: a userdata 0"},
       {"return require('ffi').new('int[3]')", "! $: a cdata that is no 64-bit integer 0"},
       {"return require('ffi').typeof('int64_t')", "! $: a cdata that is no 64-bit integer 0"},
-      {"return require('ffi').new('struct {int64_t &r;}', 0LL) and 7LL", "7"},
+      {"return require('ffi').new('int64_t', -7)", "-7"},
+      {"return require('ffi').new('uint64_t[2]', 7, 8)[1]", "8"},
+      {"return require('ffi').new('struct { int64_t a; }', 7).a", "7"},
       {"return {1, 2, [4] = 4}", "! $: an array with holes (fill them with tg.null) 0"},
       {"return {x = {[1e300] = 1}}", "! $.x: an array with holes (fill them with tg.null) 0"},
       {"return {[1/0] = 1}", "! $: an array with holes (fill them with tg.null) 0"},
