@@ -1,11 +1,13 @@
 /* Error objects: how failures look to Lua code, and how an error value of any kind is read safely.
  *
- * An object is a table {code, message, status?, detail?, headers?, cause?, errors?, traceback?} with a
- * metatable of its own: tostring gives one line, err:is(code) looks inside groups and causes. */
+ * An object is a table {code, message, status?, detail?, headers?, cause?, errors?, traceback?}
+ * with a metatable of its own: tostring gives one line, err:is(code) looks inside groups and
+ * causes. */
 #ifndef TG_SCRIPT_ERROR_H
 #define TG_SCRIPT_ERROR_H
 
 #include <lua.h>
+#include <stdbool.h>
 
 #include "base/buffer.h"
 #include "base/status.h"
@@ -38,6 +40,13 @@ struct tg_error_view {
  * Runs protected; never throws. The view must be deinited. */
 void tg_error_view_init(struct tg_error_view *view, lua_State *L, lua_State *from, int index);
 void tg_error_view_deinit(struct tg_error_view *view);
+
+/* Is the value at `index` an object of ours (with that code)? */
+bool tg_error_is(lua_State *L, int index);
+bool tg_error_has_code(lua_State *L, int index, const char *code);
+
+/* Pushes "routes/x.lua:12" of the nearest user function from `level` on, or "?". */
+void tg_error_push_place(lua_State *L, int level);
 
 /* Opens the error class into the state (metatable, tg.error); called by the vm. */
 void tg_error_open(lua_State *L);

@@ -1,9 +1,11 @@
 /*
- * How C code becomes visible to Lua, and how the Lua half of the standard library travels in the program.
+ * How C code becomes visible to Lua, and how the Lua half of the standard library travels in the
+ * program.
  *
- * A file in core/bind/ is one module and says TG_MODULE(name) once; a file in core/await/ is one awaitable and says
- * TG_AWAITABLE(name) once. The build scans for these lines (core/gen/generate.lua) and writes the tables declared
- * here, so that adding a module is adding a file. The `///` lines above a macro become the editor types.
+ * A file in core/bind/ is one module and says TG_MODULE(name) once; a file in core/await/ is one
+ * awaitable and says TG_AWAITABLE(name) once. The build scans for these lines
+ * (core/gen/generate.lua) and writes the tables declared here, so that adding a module is adding a
+ * file. The `///` lines above a macro become the editor types.
  */
 #ifndef TG_SCRIPT_MODULE_H
 #define TG_SCRIPT_MODULE_H
@@ -14,8 +16,9 @@
 struct lua_State;
 
 struct tg_registry_entry {
-  const char *name;                 /* as Lua sees it; NULL ends the table */
-  int (*open)(struct lua_State *L); /* a module pushes its one table; an awaitable is the Lua function itself */
+  const char *name; /* as Lua sees it; NULL ends the table */
+  int (*open)(struct lua_State
+                  *L); /* a module pushes its one table; an awaitable is the Lua function itself */
 };
 
 /* In the order of their names. */
@@ -33,7 +36,7 @@ struct tg_blob {
 
 extern const struct tg_blob tg_blobs[];
 
-#define TG_MODULE(name) int tg_open_##name(struct lua_State *L);
+#define TG_MODULE(name)    int tg_open_##name(struct lua_State *L);
 #define TG_AWAITABLE(name) int tg_await_##name(struct lua_State *L);
 
 #endif

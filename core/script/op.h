@@ -12,7 +12,8 @@
  *
  * Cancellation calls kind->cancel, at most once, which must make the completion come soon (it may
  * call tg_op_complete itself); an op that can no longer be stopped just lets it come. A value that
- * is there beats the cancellation; finish decides which by what it has. Ops never live in an arena. */
+ * is there beats the cancellation; finish decides which by what it has. Ops never live in an arena.
+ */
 #ifndef TG_SCRIPT_OP_H
 #define TG_SCRIPT_OP_H
 
@@ -27,7 +28,8 @@ struct tg_task;
 struct tg_op_kind {
   const char *name; /* as the user calls it: "tg.sleep" */
   void (*cancel)(struct tg_op *op);
-  /* Pushes results and returns their number, or throws; frees the op in any case. */
+  /* Pushes results and returns their number, or throws; frees the op in any case. L is NULL when
+   * the task has ended without it: then it only frees. */
   int (*finish)(struct tg_op *op, lua_State *L);
 };
 
@@ -36,21 +38,35 @@ struct tg_op {
   struct tg_task *task;
   bool complete;
   bool cancelled; /* cancel was called */
+  bool abandoned; /* no task waits for it any more */
 };
 
 /* The task that may suspend at this place. Throws c_boundary (with the C function's name),
  * no_task (outside of any task), yield_in_atomic or cancelled. */
 struct tg_task *tg_op_begin(lua_State *L);
 
-/* Suspends the running task on `op`; `return` its value from the C function. The kind must be set. */
+/* Suspends the running task on `op`; `return` its value from the C function. The kind must be set.
+ */
 int tg_op_suspend(lua_State *L, struct tg_op *op);
 
 /* The event has come: exactly once an op. Never runs Lua code itself. */
 void tg_op_complete(struct tg_op *op);
 
-/* For finish: throws `cancelled` when the op was cancelled before it had a value; the op must have been
- * freed (copy what is needed first). */
-void tg_op_throw_cancelled(lua_State *L);
+/* Prepares the part that all ops share. */
+static inline void tg_op_init(struct tg_op *op, const struct tg_op_kind *kind) {
+  *op = (struct tg_op){.kind = kind};
+}
+
+/* Suspends the running task for one round of the ready list; `return` its value. */
+int tg_op_yield(lua_State *L);
+
+/* For finish, after it has freed: throws `cancelled` (or `timeout`, whatever the scope's reason
+ * is). */
+__attribute__((noreturn)) void tg_op_throw_cancelled(lua_State *L);
+
+/* The running task will not suspend on its op after all (it could not reach the scheduler): the op
+ * is cancelled and freed at its completion. */
+void tg_op_abandon(struct tg_task *task);
 
 /* The Lua C function `take(...)`; see above. */
 int tg_op_take(lua_State *L);

@@ -1,9 +1,9 @@
 /* Tasks and scopes: who runs, in what order, and who waits for whom.
  *
- * A task is one Lua coroutine under the scheduler. It is owned by a scope, which anchors it; a scope
- * ends when all of its tasks have. Cancelling a scope raises `cancelled` in each of its tasks at every suspension,
- * and in those of the scopes inside it, until the scope ends. tasks are resumed by one function of one file, from
- * the loop's ready list, first in, first out. */
+ * A task is one Lua coroutine under the scheduler. It is owned by a scope, which anchors it; a
+ * scope ends when all of its tasks have. Cancelling a scope raises `cancelled` in each of its tasks
+ * at every suspension, and in those of the scopes inside it, until the scope ends. tasks are
+ * resumed by one function of one file, from the loop's ready list, first in, first out. */
 #ifndef TG_SCRIPT_TASK_H
 #define TG_SCRIPT_TASK_H
 
@@ -18,17 +18,19 @@
 struct tg_scope {
   struct tg_vm *vm;
   struct tg_scope *parent;
-  struct tg_list tasks;    /* owned by it */
-  struct tg_list inner;    /* scopes opened inside it */
-  struct tg_list link;     /* in parent->inner */
-  unsigned alive;          /* tasks of this scope that have not ended */
-  bool cancelled;          /* itself or one around it */
-  bool timed_out;          /* its own deadline did it */
-  char reason[48];         /* code of the cancellation: "cancelled", "timeout", "disconnect", "shutdown" */
-  struct tg_timer timer;   /* its deadline */
+  struct tg_list tasks; /* owned by it */
+  struct tg_list inner; /* scopes opened inside it */
+  struct tg_list link;  /* in parent->inner */
+  struct tg_scope *top; /* the request's or the application's scope around it */
+  unsigned alive;       /* tasks of this scope that have not ended */
+  unsigned total;       /* of the top scope: tasks alive in it and in all inside */
+  bool cancelled;       /* itself or one around it */
+  bool timed_out;       /* its own deadline did it */
+  char reason[48]; /* code of the cancellation: "cancelled", "timeout", "disconnect", "shutdown" */
+  struct tg_timer timer;                   /* its deadline */
   void (*emptied)(struct tg_scope *scope); /* called when `alive` falls to 0; may be NULL */
-  void *owner;             /* whoever opened it */
-  void *exchange;          /* bind's structure of the request it belongs to; inherited inward */
+  void *owner;                             /* whoever opened it */
+  void *exchange; /* bind's structure of the request it belongs to; inherited inward */
 };
 
 enum tg_task_state { TG_TASK_IDLE, TG_TASK_READY, TG_TASK_RUNNING, TG_TASK_WAITING, TG_TASK_ENDED };
@@ -45,7 +47,6 @@ struct tg_task {
   struct tg_op *op;       /* what it waits for; the one thing to cancel */
   struct tg_op *finished; /* completed, not yet taken */
   int nargs;              /* values on co to resume with, for the first step */
-  int atomic;             /* depth of tg.atomic */
   int depth;              /* nesting of user coroutines */
   uint64_t cpu_budget;    /* nanoseconds between two suspensions */
   uint64_t sequence;      /* number of the task, for messages */
@@ -61,11 +62,12 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
 /* Takes it out of its parent. Its tasks and inner scopes must have ended. */
 void tg_scope_deinit(struct tg_scope *scope);
 
-/* Cancels it with everything inside. `reason` is a code. Tasks notice at their next suspension, those
- * that wait have their op cancelled now. Idempotent. */
+/* Cancels it with everything inside. `reason` is a code. Tasks notice at their next suspension,
+ * those that wait have their op cancelled now. Idempotent. */
 void tg_scope_cancel(struct tg_scope *scope, const char *reason);
 
-/* Sets its deadline (monotonic nanoseconds; 0 takes it away): then it is cancelled with "timeout". */
+/* Sets its deadline (monotonic nanoseconds; 0 takes it away): then it is cancelled with "timeout".
+ */
 TG_MUST_CHECK tg_status tg_scope_deadline(struct tg_scope *scope, uint64_t due);
 
 /* A task, owned by `scope`, whose coroutine waits for a function and arguments to be pushed on
@@ -79,8 +81,13 @@ void tg_task_start(struct tg_task *task, int nargs);
  * running one is saved (gather). */
 void tg_task_run_now(struct tg_task *task, int nargs);
 
+/* Puts a task that waits on the ready list; for op.c. */
+void tg_task_wake(struct tg_task *task);
+
 /* Is the scope that the task runs in cancelled? */
-static inline bool tg_task_cancelled(const struct tg_task *task) { return task->scope->cancelled; }
+static inline bool tg_task_cancelled(const struct tg_task *task) {
+  return task->scope->cancelled;
+}
 
 /* Frees the idle coroutines of a vm. */
 void tg_task_free_idle(struct tg_vm *vm);

@@ -30,9 +30,10 @@ struct tg_host {
   const struct tg_settings *settings;
   struct tg_log *log;
   struct tg_shared_registry *shared;
-  const char *lua_dir; /* load the standard library from here instead of from the binary; NULL: no */
-  bool dev;            /* `tidegate dev` */
-  void *process;       /* app's own structure, opaque below app/ */
+  const char
+      *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
+  bool dev;      /* `tidegate dev` */
+  void *process; /* app's own structure, opaque below app/ */
 };
 
 struct tg_vm {
@@ -40,8 +41,8 @@ struct tg_vm {
   struct tg_host *host;
   struct tg_loop *loop; /* whose thread runs it */
   enum tg_role role;
-  unsigned index;           /* number of its loop or worker */
-  uint64_t generation;      /* number of its generation, for logs */
+  unsigned index;      /* number of its loop or worker */
+  uint64_t generation; /* number of its generation, for logs */
   /* memory */
   lua_Alloc real_alloc;
   void *real_owner;
@@ -55,13 +56,15 @@ struct tg_vm {
   struct tg_scope *root;  /* application scope: background tasks and req:after */
   struct tg_watch *watch; /* the thread's place in the watchdog's view; may be NULL */
   /* places in the registry (luaL_ref) */
-  int ref_tg;      /* the module table that `require "tidegate"` returns */
-  int ref_env;     /* the globals of route and library files */
-  int ref_entry;   /* _core/entry.lua: runs a handler for an exchange */
-  int ref_errors;  /* metatable of error objects */
+  int ref_tg;               /* the module table that `require "tidegate"` returns */
+  int ref_env;              /* the globals of route and library files */
+  int ref_entry;            /* _core/entry.lua: runs a handler for an exchange */
+  int ref_boot;             /* what _core/boot.lua returned: load_app, freeze ... */
+  int ref_errors;           /* metatable of error objects */
+  int depth;                /* nesting of coroutines outside of tasks */
   struct tg_buffer scratch; /* for encoders, between two suspensions */
-  void *owner;       /* app's structure for this state (its generation), opaque below app/ */
-  void *bind[4];     /* what bind/ keeps a state, by enum tg_bind_slot there */
+  void *owner;              /* app's structure for this state (its generation), opaque below app/ */
+  void *bind[4];            /* what bind/ keeps a state, by enum tg_bind_slot there */
 };
 
 /* Makes a state with the standard library opened and the sandbox in place; no application code yet.
@@ -76,11 +79,8 @@ void tg_vm_free(struct tg_vm *vm);
 /* The vm of a Lua state or of any coroutine in it. */
 struct tg_vm *tg_vm_of(lua_State *L);
 
-/* The Lua stack is unchanged; pushes the module table of `require "tidegate"`. */
-void tg_vm_push_tg(struct tg_vm *vm);
-
-/* Calls the function at the stack's -(nargs+1) protected, outside of any task. On failure 1 is
- * returned and the error value lies on the stack. */
-int tg_vm_pcall(struct tg_vm *vm, int nargs, int nresults);
+/* The sandbox's way out of memory trouble: collects everything when an allocation has failed.
+ * Between tasks. */
+void tg_vm_relieve(struct tg_vm *vm);
 
 #endif

@@ -1,0 +1,256 @@
+/* Error objects and the careful reading of foreign ones.
+ *
+ * An error value is hostile: its __tostring may throw or never end, it may be huge, or nil. It is
+ * therefore only ever read raw, by type, and cut to a bound. */
+#include "script/error.h"
+
+#include <lauxlib.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "script/vm.h"
+
+#define MESSAGE_MAX   4096u
+#define TRACEBACK_MAX 16384u
+
+static const char OURS[] = "@lua/tidegate/";
+
+/* Pushes "routes/x.lua:12" of the nearest Lua function that is not part of the standard library, or
+ * nothing and returns false. */
+static bool push_place(lua_State *L, int level) {
+  lua_Debug ar;
+  for (; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline <= 0 || strncmp(ar.source, OURS, sizeof OURS - 1) == 0) continue;
+    lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);  // .. place
+    return true;
+  }
+  return false;
+}
+
+static void push_object(lua_State *L, const char *code) {      // .. message -> .. object
+  lua_createtable(L, 0, 4);                                    // .. message object
+  lua_insert(L, -2);                                           // .. object message
+  lua_setfield(L, -2, "message");                              // .. object
+  lua_pushstring(L, code);                                     // .. object code
+  lua_setfield(L, -2, "code");                                 // .. object
+  lua_rawgeti(L, LUA_REGISTRYINDEX, tg_vm_of(L)->ref_errors);  // .. object meta
+  lua_setmetatable(L, -2);                                     // .. object
+}
+
+static void push_format(lua_State *L, const char *code, const char *format, va_list args) {
+  char line[1024];
+  vsnprintf(line, sizeof line, format, args);
+  lua_pushstring(L, line);  // .. message
+  push_object(L, code);     // .. object
+}
+
+void tg_error_push(lua_State *L, const char *code, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  push_format(L, code, format, args);
+  va_end(args);
+}
+
+void tg_error_throw(lua_State *L, const char *code, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  push_format(L, code, format, args);  // .. object
+  va_end(args);
+  if (push_place(L, 0)) lua_setfield(L, -2, "place");  // .. object
+  lua_error(L);
+  __builtin_unreachable();
+}
+
+void tg_error_push_status(lua_State *L, tg_status status, const char *what) {
+  tg_error_push(L, tg_status_name(status), "%s: %s", what, tg_status_text(status));  // .. object
+  lua_pushinteger(L, tg_status_http(status));  // .. object http
+  lua_setfield(L, -2, "status");
+}
+
+/* ---- the class, as Lua sees it ---- */
+
+static void raw_field(lua_State *L, int index, const char *name) {  // .. -> .. value
+  lua_pushstring(L, name);
+  lua_rawget(L, index < 0 ? index - 1 : index);
+}
+
+static int l_tostring(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  raw_field(L, 1, "place");    // object place
+  raw_field(L, 1, "code");     // object place code
+  raw_field(L, 1, "message");  // object place code message
+  const char *place = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
+  const char *code = lua_type(L, 3) == LUA_TSTRING ? lua_tostring(L, 3) : "error";
+  const char *message = lua_type(L, 4) == LUA_TSTRING ? lua_tostring(L, 4) : "";
+  lua_pushfstring(L, "%s%s%s%s%s", place ? place : "", place ? ": " : "", code,
+                  *message ? ": " : "", message);
+  return 1;
+}
+
+/* err:is(code): the object itself, its cause, or a member of its group has that code. */
+static bool has_code(lua_State *L, int object, const char *code, int depth) {
+  if (depth > 16 || lua_type(L, object) != LUA_TTABLE) return false;
+  luaL_checkstack(L, 4, NULL);
+  int top = lua_gettop(L);
+  raw_field(L, object, "code");  // .. code
+  bool found = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), code) == 0;
+  raw_field(L, object, "cause");  // .. code cause
+  if (!found) found = has_code(L, top + 2, code, depth + 1);
+  raw_field(L, object, "errors");  // .. code cause errors
+  int errors = top + 3;
+  for (int i = 1; !found && lua_type(L, errors) == LUA_TTABLE && i <= (int)lua_objlen(L, errors);
+       i++) {
+    lua_rawgeti(L, errors, i);  // .. code cause errors member
+    found = has_code(L, lua_gettop(L), code, depth + 1);
+    lua_settop(L, errors);
+  }
+  lua_settop(L, top);
+  return found;
+}
+
+static int l_is(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  const char *code = luaL_checkstring(L, 2);
+  lua_pushboolean(L, has_code(L, 1, code, 0));
+  return 1;
+}
+
+void tg_error_open(lua_State *L) {
+  lua_createtable(L, 0, 4);  // meta
+  lua_pushcfunction(L, l_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_createtable(L, 0, 1);  // meta methods
+  lua_pushcfunction(L, l_is);
+  lua_setfield(L, -2, "is");
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "tg.error");
+  lua_setfield(L, -2, "__metatable");
+  tg_vm_of(L)->ref_errors = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+bool tg_error_is(lua_State *L, int index) {
+  if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index)) return false;  // .. meta
+  lua_rawgeti(L, LUA_REGISTRYINDEX, tg_vm_of(L)->ref_errors);  // .. meta ours
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+bool tg_error_has_code(lua_State *L, int index, const char *code) {
+  if (!tg_error_is(L, index)) return false;
+  raw_field(L, index, "code");  // .. code
+  bool same = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), code) == 0;
+  lua_pop(L, 1);
+  return same;
+}
+
+void tg_error_push_place(lua_State *L, int level) {
+  if (!push_place(L, level)) lua_pushliteral(L, "?");
+}
+
+/* ---- reading an error value ---- */
+
+struct reading {
+  struct tg_error_view *view;
+  lua_State *from;
+  int index;
+};
+
+static void keep(struct tg_buffer *out, struct tg_slice text, size_t most) {
+  if (text.len > most) text.len = most;
+  (void)!tg_buffer_append(out, text.ptr,
+                          text.len); /* without memory the text is missing, no more */
+}
+
+static bool string_field(lua_State *L, const char *name, struct tg_slice *out) {  // .. -> .. value
+  raw_field(L, 1, name);
+  if (lua_type(L, -1) != LUA_TSTRING) return false;
+  out->ptr = lua_tolstring(L, -1, &out->len);
+  return true;
+}
+
+static void read_object(lua_State *L, struct tg_error_view *view) {
+  struct tg_slice text;
+  if (string_field(L, "message", &text)) keep(&view->message, text, MESSAGE_MAX);
+  if (string_field(L, "code", &text)) snprintf(view->code, sizeof view->code, "%s", text.ptr);
+  if (string_field(L, "place", &text)) snprintf(view->place, sizeof view->place, "%s", text.ptr);
+  if (string_field(L, "detail", &text)) keep(&view->detail, text, MESSAGE_MAX);
+  if (string_field(L, "traceback", &text)) keep(&view->traceback, text, TRACEBACK_MAX);
+  raw_field(L, 1, "status");  // .. status
+  lua_Number status = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+  if (tg_error_is(L, 1) && status >= 400 && status <= 599) view->status = (int)status;
+}
+
+static void read_value(lua_State *L, struct tg_error_view *view) {
+  struct tg_slice text = {0};
+  int type = lua_type(L, 1);
+  if (type == LUA_TSTRING) {
+    text.ptr = lua_tolstring(L, 1, &text.len);
+    keep(&view->message, text, MESSAGE_MAX);
+  } else if (type == LUA_TNUMBER) {
+    lua_pushvalue(L, 1);  // .. number
+    text.ptr = lua_tolstring(L, -1, &text.len);
+    keep(&view->message, text, MESSAGE_MAX);
+  } else {
+    if (type == LUA_TTABLE) read_object(L, view);
+    if (view->message.len == 0)
+      (void)!tg_buffer_format(&view->message,
+                              "error(%s): the error value is a %s without a message",
+                              type == LUA_TNIL ? "nil" : "..", lua_typename(L, type));
+  }
+}
+
+/* Keeps the lines of the user's code: frames of the standard library say nothing to them. */
+static void fold(struct tg_buffer *out, const char *trace) {
+  for (const char *line = strchr(trace, '\n'); line;) {
+    const char *next = strchr(line + 1, '\n');
+    size_t len = next ? (size_t)(next - line) : strlen(line);
+    struct tg_slice text = tg_slice(line + 1, len - 1);
+    while (text.len && (*text.ptr == '\t' || *text.ptr == ' ')) text = tg_slice_skip(text, 1);
+    bool ours = tg_slice_starts(text, TG_SLICE("lua/tidegate/"));
+    if (!ours && text.len && out->len < TRACEBACK_MAX) {
+      if (out->len) keep(out, TG_SLICE("\n"), 1);
+      keep(out, text, 512);
+    }
+    line = next;
+  }
+}
+
+static int l_read(lua_State *L) {
+  struct reading *reading = lua_touserdata(L, 1);
+  struct tg_error_view *view = reading->view;
+  lua_settop(L, 0);
+  lua_pushvalue(reading->from, reading->index);
+  if (reading->from != L) lua_xmove(reading->from, L, 1);  // value
+  read_value(L, view);
+  lua_settop(L, 1);
+  if (reading->from != L && view->traceback.len == 0) {
+    luaL_traceback(L, reading->from, NULL, 0);  // value trace
+    fold(&view->traceback, lua_tostring(L, -1));
+  }
+  if (!view->place[0] && reading->from != L && push_place(reading->from, 0)) {
+    snprintf(view->place, sizeof view->place, "%s", lua_tostring(reading->from, -1));
+    lua_pop(reading->from, 1);
+  }
+  return 0;
+}
+
+void tg_error_view_init(struct tg_error_view *view, lua_State *L, lua_State *from, int index) {
+  *view = (struct tg_error_view){.status = 500};
+  if (index < 0) index = lua_gettop(from) + 1 + index;
+  struct reading reading = {view, from, index};
+  if (lua_cpcall(L, l_read, &reading) != 0) {
+    lua_pop(L, 1);
+    if (view->message.len == 0)
+      keep(&view->message, TG_SLICE("the error could not be read: out of memory"), MESSAGE_MAX);
+  }
+}
+
+void tg_error_view_deinit(struct tg_error_view *view) {
+  tg_buffer_deinit(&view->message);
+  tg_buffer_deinit(&view->traceback);
+  tg_buffer_deinit(&view->detail);
+}

@@ -1,0 +1,91 @@
+/* The mechanics of op.h: where a task may suspend, and how the value of a completed op reaches it.
+ */
+#include "script/op.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "script/error.h"
+#include "script/task.h"
+#include "script/vm.h"
+
+/* Name of the C function nearest to the top of the stack: it is what keeps the task from
+ * suspending ("sort", "gsub"). The awaitable itself, at level 0, does not count. */
+static const char *blocking_function(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sn", &ar);
+    if (ar.what && strcmp(ar.what, "C") == 0) return ar.name ? ar.name : "a C function";
+  }
+  return "a C function";
+}
+
+struct tg_task *tg_op_begin(lua_State *L) {
+  struct tg_vm *vm = tg_vm_of(L);
+  struct tg_task *task = vm->running;
+  if (!task)
+    tg_error_throw(L, "no_task", "this call may suspend, and works in a handler or a task only");
+  if (!lua_isyieldable(L))
+    tg_error_throw(L, "c_boundary", "cannot suspend inside %s: it is a C function that calls back",
+                   blocking_function(L));
+  if (tg_task_cancelled(task)) tg_op_throw_cancelled(L);
+  return task;
+}
+
+int tg_op_suspend(lua_State *L, struct tg_op *op) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  TG_CHECK(task && !task->op && !task->finished);
+  if (op->complete) {
+    task->finished = op;
+    return 0;
+  }
+  op->task = task;
+  task->op = op;
+  lua_pushlightuserdata(L, (void *)&tg_task_mark);  // mark
+  return lua_yield(L, 1);
+}
+
+int tg_op_yield(lua_State *L) {
+  struct tg_task *task = tg_op_begin(L);
+  tg_task_wake(task);
+  lua_pushlightuserdata(L, (void *)&tg_task_mark);  // mark
+  return lua_yield(L, 1);
+}
+
+void tg_op_complete(struct tg_op *op) {
+  TG_CHECK(!op->complete);
+  op->complete = true;
+  if (op->task)
+    tg_task_wake(op->task);
+  else if (op->abandoned)
+    op->kind->finish(op, NULL);
+}
+
+void tg_op_abandon(struct tg_task *task) {
+  struct tg_op *op = task->op ? task->op : task->finished;
+  task->op = task->finished = NULL;
+  if (!op) return;
+  op->task = NULL;
+  op->abandoned = true;
+  if (op->complete) {
+    op->kind->finish(op, NULL);
+  } else if (!op->cancelled) {
+    op->cancelled = true;
+    op->kind->cancel(op);
+  }
+}
+
+void tg_op_throw_cancelled(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  const char *reason = task && task->scope->cancelled ? task->scope->reason : "cancelled";
+  tg_error_throw(L, "cancelled", "the task was cancelled (%s)", reason);
+}
+
+int tg_op_take(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  struct tg_op *op = task ? task->finished : NULL;
+  if (!op) return lua_gettop(L);
+  task->finished = NULL;
+  return op->kind->finish(op, L);
+}

@@ -1,0 +1,242 @@
+/* Plain values as bytes; see values.h.
+ *
+ * A message is a flag byte (does it refer back to tables?), then values in prefix form: a tag byte, then
+ * what the tag needs, numbers in the machine's own order, since both states live in one process. A
+ * table that is met again is a reference to its number, counted in the order in which tables begin;
+ * that carries shared and cyclic tables. Metatables do not cross, but for the mark of an array.
+ *
+ * Packing uses only functions of the Lua API that neither allocate nor call back; its map from table
+ * to number is a hash on the C heap. Unpacking trusts no length: whatever the bytes, it ends in values or in
+ * an error. */
+#include "script/values.h"
+
+#include <lauxlib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "script/plain.h"
+
+#define SIZE_LIMIT ((size_t)64 << 20)
+#define DEPTH_MAX  200
+
+enum tag {
+  TAG_NIL = 1,
+  TAG_FALSE,
+  TAG_TRUE,
+  TAG_NULL,
+  TAG_NUMBER,
+  TAG_INT64,
+  TAG_UINT64,
+  TAG_STRING,
+  TAG_TABLE,
+  TAG_ARRAY, /* a table with the mark */
+  TAG_BACK,
+};
+
+/* Behind the tag of a table: how many of its values have the keys 1, 2, .. and are written without them,
+ * and how many pairs follow. */
+struct counts {
+  uint32_t items, pairs;
+};
+
+/* --- packing --- */
+
+struct seen {
+  const void *table; /* NULL: free */
+  uint32_t number;
+};
+
+struct frame {
+  const struct frame *up;
+  int key; /* stack index of the member's key, or 0 */
+  size_t item;
+};
+
+struct packer {
+  lua_State *L;
+  struct tg_buffer *out;
+  size_t size_max;
+  struct seen *seen; /* open addressing, at most half full */
+  size_t seen_cap;
+  uint32_t tables;
+  bool refers_back;
+  unsigned depth;
+  int argument;
+  const struct frame *frame;
+  const char *problem;
+};
+
+static tg_status pack_value(struct packer *packer, int index);
+
+static tg_status refuse(struct packer *packer, const char *problem) {
+  packer->problem = problem;
+  return TG_EINVALID;
+}
+
+static tg_status put(struct packer *packer, const void *bytes, size_t len) {
+  if (tg_buffer_size(packer->out) + len > packer->size_max) return TG_ETOO_LARGE;
+  return tg_buffer_append(packer->out, bytes, len);
+}
+
+static tg_status put_tag(struct packer *packer, enum tag tag) {
+  char byte = (char)tag;
+  return put(packer, &byte, 1);
+}
+
+static tg_status put_tagged(struct packer *packer, enum tag tag, const void *bytes, size_t len) {
+  tg_status status = put_tag(packer, tag);
+  return status ? status : put(packer, bytes, len);
+}
+
+static tg_status put_string(struct packer *packer, int index) {
+  size_t len;
+  const char *ptr = lua_tolstring(packer->L, index, &len);
+  if (len > packer->size_max) return TG_ETOO_LARGE;
+  uint32_t size = (uint32_t)len;
+  tg_status status = put_tagged(packer, TAG_STRING, &size, sizeof size);
+  return status ? status : put(packer, ptr, len);
+}
+
+/* Where the table stands or would stand. Addresses differ in their middle bits. */
+static struct seen *find_seen(const struct seen *seen, size_t cap, const void *table) {
+  size_t at = (size_t)(((uint64_t)(uintptr_t)table * 0x9e3779b97f4a7c15u) >> 20);
+  for (at &= cap - 1; seen[at].table && seen[at].table != table;) at = (at + 1) & (cap - 1);
+  return (struct seen *)&seen[at];
+}
+
+static tg_status grow_seen(struct packer *packer) {
+  size_t cap = packer->seen_cap ? packer->seen_cap * 2 : 32;
+  struct seen *seen = calloc(cap, sizeof *seen);
+  if (!seen) return TG_ENOMEM;
+  for (size_t i = 0; i < packer->seen_cap; i++)
+    if (packer->seen[i].table) *find_seen(seen, cap, packer->seen[i].table) = packer->seen[i];
+  free(packer->seen);
+  packer->seen = seen;
+  packer->seen_cap = cap;
+  return TG_OK;
+}
+
+/* The items 1..n, then all other pairs. The table is at the absolute index `table`. */
+static tg_status pack_members(struct packer *packer, int table, struct frame *frame,
+                              struct counts *counts) {
+  lua_State *L = packer->L;
+  lua_Number items = (lua_Number)lua_objlen(L, table);
+  tg_status status = TG_OK;
+  for (size_t i = 1; i <= (size_t)items && !status; i++) {
+    frame->item = i;
+    lua_rawgeti(L, table, (int)i);
+    status = pack_value(packer, table + 1);
+    lua_settop(L, table);
+  }
+  frame->item = 0;
+  frame->key = table + 1;
+  lua_pushnil(L);
+  while (!status && lua_next(L, table)) {
+    lua_Number key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
+    bool is_item = key >= 1 && key <= items && key == (lua_Number)(size_t)key;
+    if (!is_item) {
+      status = pack_value(packer, table + 1);
+      if (!status) status = pack_value(packer, table + 2);
+      counts->pairs++;
+    }
+    lua_pop(L, 1);
+  }
+  counts->items = (uint32_t)items;
+  return status;
+}
+
+static tg_status pack_table(struct packer *packer, int table) {
+  lua_State *L = packer->L;
+  if (packer->tables * 2u >= packer->seen_cap && grow_seen(packer)) return TG_ENOMEM;
+  struct seen *seen = find_seen(packer->seen, packer->seen_cap, lua_topointer(L, table));
+  if (seen->table) {
+    packer->refers_back = true;
+    return put_tagged(packer, TAG_BACK, &seen->number, sizeof seen->number);
+  }
+  *seen = (struct seen){lua_topointer(L, table), packer->tables++};
+  if (packer->depth == DEPTH_MAX) return refuse(packer, "nested too deep");
+  if (!lua_checkstack(L, 10)) return TG_ENOMEM;
+  struct counts counts = {0};
+  tg_status status = put_tag(packer, tg_plain_is_array(L, table) ? TAG_ARRAY : TAG_TABLE);
+  size_t place = tg_buffer_size(packer->out);
+  if (!status) status = put(packer, &counts, sizeof counts);
+  if (status) return status;
+  struct frame frame = {.up = packer->frame};
+  packer->frame = &frame;
+  packer->depth++;
+  int top = lua_gettop(L);
+  if (table != top) lua_pushvalue(L, table);
+  status = pack_members(packer, lua_gettop(L), &frame, &counts);
+  if (status) return status; /* the frame stays for the path */
+  lua_settop(L, top);
+  packer->depth--;
+  packer->frame = frame.up;
+  memcpy(packer->out->data + packer->out->head + place, &counts, sizeof counts);
+  return TG_OK;
+}
+
+static tg_status pack_value(struct packer *packer, int index) {
+  lua_State *L = packer->L;
+  lua_Number number;
+  uint64_t bits;
+  bool is_unsigned;
+  switch (lua_type(L, index)) {
+    case LUA_TNIL: return put_tag(packer, TAG_NIL);
+    case LUA_TBOOLEAN: return put_tag(packer, lua_toboolean(L, index) ? TAG_TRUE : TAG_FALSE);
+    case LUA_TNUMBER:
+      number = lua_tonumber(L, index);
+      return put_tagged(packer, TAG_NUMBER, &number, sizeof number);
+    case LUA_TSTRING: return put_string(packer, index);
+    case LUA_TTABLE: return pack_table(packer, index);
+    case LUA_TLIGHTUSERDATA:
+      return lua_touserdata(L, index) ? refuse(packer, "a userdata") : put_tag(packer, TAG_NULL);
+    case LUA_TFUNCTION: return refuse(packer, "a function");
+    case LUA_TTHREAD: return refuse(packer, "a coroutine");
+    case LUA_TUSERDATA: return refuse(packer, "a userdata");
+    default:
+      if (!tg_plain_get_int64(L, index, &bits, &is_unsigned))
+        return refuse(packer, "a cdata that is no 64-bit integer");
+      return put_tagged(packer, is_unsigned ? TAG_UINT64 : TAG_INT64, &bits, sizeof bits);
+  }
+}
+
+/* --- the path of a refused value; keys that are no short printable text are shown by their type --- */
+
+static void add_key(struct tg_buffer *text, lua_State *L, int key) {
+  size_t len = 0;
+  const char *ptr = lua_type(L, key) == LUA_TSTRING ? lua_tolstring(L, key, &len) : NULL;
+  bool printable = ptr && len && len <= 60;
+  for (size_t i = 0; printable && i < len; i++)
+    printable = (unsigned char)ptr[i] > 0x20 && (unsigned char)ptr[i] < 0x7f;
+  tg_status status;
+  if (printable)
+    status = tg_buffer_format(text, ".%.*s", (int)len, ptr);
+  else if (lua_type(L, key) == LUA_TNUMBER)
+    status = tg_buffer_format(text, "[%.14g]", lua_tonumber(L, key));
+  else
+    status = tg_buffer_format(text, "[%s]", lua_typename(L, lua_type(L, key)));
+  (void)status; /* a path that is too short for want of memory is still a path */
+}
+
+static void add_frame(struct tg_buffer *text, lua_State *L, const struct frame *frame) {
+  if (!frame) return;
+  add_frame(text, L, frame->up);
+  tg_status status = frame->item ? tg_buffer_format(text, "[%zu]", frame->item) : TG_OK;
+  (void)status;
+  if (!frame->item && frame->key) add_key(text, L, frame->key);
+}
+
+static char *spell_path(const struct packer *packer) {
+  struct tg_buffer text = {0};
+  char *path = NULL;
+  if (tg_buffer_format(&text, "argument %d", packer->argument)) return NULL;
+  add_frame(&text, packer->L, packer->frame);
+  if (tg_buffer_format(&text, ": %s", packer->problem) == TG_OK)
+    path = strndup(text.data, text.len);
+  tg_buffer_deinit(&text);
+  return path;
+}

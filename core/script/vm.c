@@ -1,0 +1,121 @@
+/* Making and ending Lua states, and counting their memory.
+ *
+ * The allocator that LuaJIT brings is wrapped, not replaced: it is faster than malloc for Lua's
+ * many small objects and gives all memory back at once. Builds with sanitizers use malloc, so that
+ * every Lua object is a block of its own to them. */
+#include "script/vm.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "script/boot.h"
+#include "script/error.h"
+#include "script/task.h"
+
+static void *on_alloc(void *owner, void *ptr, size_t old_size, size_t new_size) {
+  struct tg_vm *vm = owner;
+  if (new_size > old_size && vm->memory_used + (new_size - old_size) > vm->memory_max) {
+    vm->memory_tight = true;
+    return NULL;
+  }
+  void *moved = vm->real_alloc(vm->real_owner, ptr, old_size, new_size);
+  if (moved || new_size == 0) vm->memory_used += new_size - old_size;
+  return moved;
+}
+
+#ifdef TG_SANITIZE
+static void *plain_alloc(void *owner, void *ptr, size_t old_size, size_t new_size) {
+  (void)owner;
+  (void)old_size;
+  if (new_size) return realloc(ptr, new_size);
+  free(ptr);
+  return NULL;
+}
+
+static lua_State *new_state(void) {
+  return lua_newstate(plain_alloc, NULL);
+}
+#else
+static lua_State *new_state(void) {
+  return luaL_newstate();
+}
+#endif
+
+/* Outside of every protected call: a bug of ours, said before LuaJIT ends the process. */
+static int on_panic(lua_State *L) {
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error object";
+  tg_check_failed(text, __FILE__, __LINE__, "on_panic");
+}
+
+static bool boot(struct tg_vm *vm, char **error) {
+  if (lua_cpcall(vm->L, tg_boot_state, vm) == 0) return true;
+  if (error) {
+    struct tg_error_view view;
+    tg_error_view_init(&view, vm->L, vm->L, -1);
+    *error = strndup(view.message.data ? view.message.data : "", view.message.len);
+    tg_error_view_deinit(&view);
+  }
+  return false;
+}
+
+struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role role,
+                        unsigned index, char **error) {
+  struct tg_vm *vm = calloc(1, sizeof *vm);
+  if (!vm) return NULL;
+  vm->host = host;
+  vm->loop = loop;
+  vm->role = role;
+  vm->index = index;
+  vm->memory_max = host->settings->limits_state_memory;
+  tg_list_init(&vm->idle_tasks);
+  vm->L = new_state();
+  vm->root = malloc(sizeof *vm->root);
+  if (!vm->L || !vm->root) {
+    if (vm->L) lua_close(vm->L);
+    free(vm->root);
+    free(vm);
+    return NULL;
+  }
+  vm->memory_used = (size_t)lua_gc(vm->L, LUA_GCCOUNT, 0) * 1024;
+  vm->real_alloc = lua_getallocf(vm->L, &vm->real_owner);
+  lua_setallocf(vm->L, on_alloc, vm);
+  lua_atpanic(vm->L, on_panic);
+  tg_scope_init(vm->root, vm, NULL);
+  if (boot(vm, error)) return vm;
+  tg_vm_free(vm);
+  return NULL;
+}
+
+static int l_close(lua_State *L) {
+  /* A __gc that throws would end the process inside lua_close: let them run here, protected. */
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return 0;
+}
+
+void tg_vm_free(struct tg_vm *vm) {
+  TG_CHECK(vm->task_count == 0 && !vm->running);
+  if (lua_cpcall(vm->L, l_close, NULL) != 0) lua_pop(vm->L, 1);
+  tg_task_free_idle(vm);
+  tg_scope_deinit(vm->root);
+  free(vm->root);
+  /* Finalizers still find their vm; LuaJIT itself must see its own allocator to end it. */
+  vm->memory_max = SIZE_MAX;
+  lua_setallocf(vm->L, vm->real_alloc, vm->real_owner);
+  lua_close(vm->L);
+  tg_buffer_deinit(&vm->scratch);
+  free(vm);
+}
+
+struct tg_vm *tg_vm_of(lua_State *L) {
+  void *owner = NULL;
+  lua_getallocf(L, &owner);
+  return owner;
+}
+
+void tg_vm_relieve(struct tg_vm *vm) {
+  vm->memory_tight = false;
+  if (lua_cpcall(vm->L, l_close, NULL) != 0) lua_pop(vm->L, 1);
+}

@@ -1,0 +1,43 @@
+/* What a thread shows the watchdog: whether Lua runs on it right now, and since when.
+ *
+ * The thread counts `turns` up when it enters Lua (odd) and when it leaves (even): two stores a
+ * step. The watchdog (app/) compares readings, measures the thread's CPU time, and past the budget
+ * sends the thread a signal whose handler calls tg_watch_strike. That arms a count hook, the only
+ * thing that ends a compiled loop; it stays armed until the step is over, so that a pcall around
+ * the loop gains nothing. */
+#ifndef TG_SCRIPT_WATCH_H
+#define TG_SCRIPT_WATCH_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tg_vm;
+
+struct tg_watch {
+  atomic_ulong turns;        /* odd: inside Lua */
+  atomic_ullong budget;      /* CPU nanoseconds that this step may use */
+  struct tg_vm *volatile vm; /* whose step it is; read by the signal handler on the same thread */
+  volatile bool struck;
+  pthread_t thread;
+  /* the watchdog's own notes */
+  unsigned long seen;
+  uint64_t seen_cpu;
+};
+
+static inline void tg_watch_enter(struct tg_watch *watch, struct tg_vm *vm, uint64_t budget) {
+  atomic_store_explicit(&watch->budget, budget, memory_order_relaxed);
+  watch->vm = vm;
+  atomic_store_explicit(&watch->turns,
+                        atomic_load_explicit(&watch->turns, memory_order_relaxed) + 1,
+                        memory_order_release);
+}
+
+/* Leaves Lua, and takes the hook away when it was armed. */
+void tg_watch_leave(struct tg_watch *watch);
+
+/* From the signal handler, on the watched thread: arms the hook that ends the running step. */
+void tg_watch_strike(struct tg_watch *watch);
+
+#endif
