@@ -64,6 +64,7 @@ static bool grow(struct tg_arena *arena, size_t size) {
 }
 
 void *tg_arena_alloc(struct tg_arena *arena, size_t size) {
+  if (size > SIZE_MAX / 2) return NULL; /* rounding up would wrap around */
   size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
   if ((size_t)(arena->end - arena->next) < size || !arena->next)
     if (!grow(arena, size)) return NULL;

@@ -50,7 +50,7 @@ int64_t tg_clock_parse_http_date(const char *text, size_t len) {
   for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
     struct tm tm = {0};
     const char *end = strptime(line, formats[i], &tm);
-    if (end && *end == 0) return (int64_t)timegm(&tm);
+    if (end == line + len) return (int64_t)timegm(&tm);
   }
   return -1;
 }

@@ -1,0 +1,90 @@
+/* Escaping: every byte, every UTF-8 sequence, and outputs that are cut. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/escape.h"
+
+static void assert_escaped(struct tg_slice text, const char *expected) {
+  struct tg_buffer buffer = {0};
+  assert_int_equal(tg_escape_append(&buffer, text), TG_OK);
+  struct tg_slice got = tg_buffer_slice(&buffer);
+  if (!tg_slice_eq(got, tg_slice_cstr(expected)))
+    fail_msg("wrote <%.*s> instead of <%s>", (int)got.len, got.ptr, expected);
+  tg_buffer_deinit(&buffer);
+}
+
+static void texts(void **state) {
+  (void)state;
+  assert_escaped(TG_SLICE(""), "\"\"");
+  assert_escaped(TG_SLICE("plain / text"), "\"plain / text\"");
+  assert_escaped(TG_SLICE("\"\\\n\r\t\b\0\x1F\x7F"),
+                 "\"\\\"\\\\\\n\\r\\t\\u0008\\u0000\\u001f\\u007f\"");
+  assert_escaped(TG_SLICE("\xC2\x80\xC2\x9F\xC2\xA0"), "\"\\u0080\\u009f\xC2\xA0\"");
+  assert_escaped(TG_SLICE("\xF0\x9F\x98\x80\xFF\xC3"),
+                 "\"\xF0\x9F\x98\x80\xEF\xBF\xBD\xEF\xBF\xBD\"");
+}
+
+/* All code points are taken, in their shortest form only; surrogates are not. */
+static void utf8_is_strict(void **state) {
+  (void)state;
+  for (unsigned point = 0x80; point < 0x110000; point++) {
+    char out[4];
+    size_t len;
+    if (point < 0x800) {
+      len = 2;
+      out[0] = (char)(0xC0 | point >> 6);
+    } else if (point < 0x10000) {
+      len = 3;
+      out[0] = (char)(0xE0 | point >> 12);
+    } else {
+      len = 4;
+      out[0] = (char)(0xF0 | point >> 18);
+    }
+    for (size_t i = 1; i < len; i++) out[i] = (char)(0x80 | (point >> (6 * (len - 1 - i)) & 63));
+    bool surrogate = point >= 0xD800 && point < 0xE000;
+    size_t got = tg_escape_utf8_len(tg_slice(out, len));
+    if (got != (surrogate ? 0 : len)) fail_msg("U+%04X gives %zu", point, got);
+    if (tg_escape_utf8_len(tg_slice(out, len - 1))) fail_msg("U+%04X cut short is taken", point);
+  }
+  static const char *const bad[] = {"\x80",
+                                    "\xC0\x80",
+                                    "\xC1\xBF",
+                                    "\xE0\x9F\xBF",
+                                    "\xF0\x8F\xBF\xBF",
+                                    "\xF4\x90\x80\x80",
+                                    "\xF5\x80\x80\x80",
+                                    "\xE1\x80z",
+                                    "\xFE",
+                                    "\xFF"};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    assert_int_equal(tg_escape_utf8_len(tg_slice_cstr(bad[i])), 0);
+  assert_int_equal(tg_escape_utf8_len(TG_SLICE("")), 0);
+}
+
+static void a_cut_never_divides_a_character(void **state) {
+  (void)state;
+  struct tg_slice text = TG_SLICE("a\n\x01\xC3\xA9\xFFz");
+  static const size_t ends[] = {0, 1, 3, 9, 11, 14, 15}; /* after each character */
+  for (size_t room = 0; room <= 20; room++) {
+    char out[20];
+    size_t used = 99, len = tg_escape_json(text, out, room, &used), best = 0;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+      if (ends[i] <= room) best = ends[i];
+    assert_int_equal(len, best);
+    assert_int_equal(used == text.len, room >= 15);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(texts),
+      cmocka_unit_test(utf8_is_strict),
+      cmocka_unit_test(a_cut_never_divides_a_character),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
