@@ -1,6 +1,6 @@
-/* How the machine works. A message is a chain of phases; each phase says how many bytes it may still
- * take, gives llhttp no more than those, and judges after them. So every limit is met at the same
- * byte however the bytes were cut, and a head without an end costs no more than its limit.
+/* How the machine works. A message is a chain of phases; each phase says how many bytes it may
+ * still take, gives llhttp no more than those, and judges after them. So every limit is met at the
+ * same byte however the bytes were cut, and a head without an end costs no more than its limit.
  *
  * The request line with its fields, and later the trailers, are each one block. llhttp's spans are
  * kept as offsets from the block's begin. A block that came in one feed is copied once, when it is
@@ -10,18 +10,26 @@
 
 #include "base/check.h"
 
-enum phase { PHASE_BLANK, PHASE_LINE, PHASE_FIELDS, PHASE_LENGTH, PHASE_CHUNKS, PHASE_TRAILERS,
-             PHASE_DONE, PHASE_FAILED };
+enum phase {
+  PHASE_BLANK,
+  PHASE_LINE,
+  PHASE_FIELDS,
+  PHASE_LENGTH,
+  PHASE_CHUNKS,
+  PHASE_TRAILERS,
+  PHASE_DONE,
+  PHASE_FAILED
+};
 
 struct tg_h1_span {
   uint32_t name, name_len;
   uint32_t value, value_len;
 };
 
-#define SPANS_FIRST 16
-#define KEPT_FIRST 512
+#define SPANS_FIRST     16
+#define KEPT_FIRST      512
 #define BLANK_LINES_MAX 24
-#define CHUNK_FRAMING 24 /* what a chunk needs: its size in up to 16 digits and two line ends */
+#define CHUNK_FRAMING   24 /* what a chunk needs: its size in up to 16 digits and two line ends */
 
 static enum tg_h1_event fail(struct tg_h1 *h1, int status, const char *text) {
   h1->error_status = status;
@@ -33,7 +41,9 @@ static enum tg_h1_event fail(struct tg_h1 *h1, int status, const char *text) {
 
 /* --- what llhttp reports ------------------------------------------------------------------------ */
 
-static struct tg_h1 *owner_of(llhttp_t *parser) { return TG_CONTAINER(parser, struct tg_h1, parser); }
+static struct tg_h1 *owner_of(llhttp_t *parser) {
+  return TG_CONTAINER(parser, struct tg_h1, parser);
+}
 
 /* For use in a callback: makes llhttp stop, and the message fail. */
 static int refuse(struct tg_h1 *h1, int status, const char *text) {
@@ -138,14 +148,14 @@ static int on_message_complete(llhttp_t *parser) {
 }
 
 static const llhttp_settings_t callbacks = {
-  .on_url = on_url,
-  .on_header_field = on_header_field,
-  .on_header_field_complete = on_header_field_complete,
-  .on_header_value = on_header_value,
-  .on_headers_complete = on_headers_complete,
-  .on_chunk_header = on_chunk_header,
-  .on_body = on_body,
-  .on_message_complete = on_message_complete,
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_field_complete = on_header_field_complete,
+    .on_header_value = on_header_value,
+    .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
 };
 
 static const char *text_of(llhttp_errno_t code) {
@@ -156,7 +166,8 @@ static const char *text_of(llhttp_errno_t code) {
     case HPE_INVALID_CONSTANT: return "the request line does not end with HTTP/1.0 or HTTP/1.1";
     case HPE_INVALID_HEADER_TOKEN: return "a header field holds a byte that is not allowed";
     case HPE_INVALID_CONTENT_LENGTH:
-    case HPE_UNEXPECTED_CONTENT_LENGTH: return "Content-Length is malformed or contradicts another field";
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+      return "Content-Length is malformed or contradicts another field";
     case HPE_INVALID_TRANSFER_ENCODING: return "Transfer-Encoding is not chunked alone";
     case HPE_INVALID_CHUNK_SIZE: return "a chunk's size is malformed";
     case HPE_CR_EXPECTED:
@@ -254,18 +265,27 @@ static enum tg_h1_event skip_blank_lines(struct tg_h1 *h1, struct tg_slice bytes
 }
 
 static const uint8_t methods[] = {
-  [HTTP_DELETE] = TG_METHOD_DELETE,     [HTTP_GET] = TG_METHOD_GET,
-  [HTTP_HEAD] = TG_METHOD_HEAD,         [HTTP_POST] = TG_METHOD_POST,
-  [HTTP_PUT] = TG_METHOD_PUT,           [HTTP_CONNECT] = TG_METHOD_CONNECT,
-  [HTTP_OPTIONS] = TG_METHOD_OPTIONS,   [HTTP_TRACE] = TG_METHOD_TRACE,
-  [HTTP_COPY] = TG_METHOD_COPY,         [HTTP_LOCK] = TG_METHOD_LOCK,
-  [HTTP_MKCOL] = TG_METHOD_MKCOL,       [HTTP_MOVE] = TG_METHOD_MOVE,
-  [HTTP_PROPFIND] = TG_METHOD_PROPFIND, [HTTP_PROPPATCH] = TG_METHOD_PROPPATCH,
-  [HTTP_SEARCH] = TG_METHOD_SEARCH,     [HTTP_UNLOCK] = TG_METHOD_UNLOCK,
-  [HTTP_BIND ... HTTP_ACL] = TG_METHOD_NONE,
-  [HTTP_REPORT] = TG_METHOD_REPORT,
-  [HTTP_MKACTIVITY ... HTTP_UNSUBSCRIBE] = TG_METHOD_NONE,
-  [HTTP_PATCH] = TG_METHOD_PATCH,       [HTTP_PURGE] = TG_METHOD_PURGE,
+    [HTTP_DELETE] = TG_METHOD_DELETE,
+    [HTTP_GET] = TG_METHOD_GET,
+    [HTTP_HEAD] = TG_METHOD_HEAD,
+    [HTTP_POST] = TG_METHOD_POST,
+    [HTTP_PUT] = TG_METHOD_PUT,
+    [HTTP_CONNECT] = TG_METHOD_CONNECT,
+    [HTTP_OPTIONS] = TG_METHOD_OPTIONS,
+    [HTTP_TRACE] = TG_METHOD_TRACE,
+    [HTTP_COPY] = TG_METHOD_COPY,
+    [HTTP_LOCK] = TG_METHOD_LOCK,
+    [HTTP_MKCOL] = TG_METHOD_MKCOL,
+    [HTTP_MOVE] = TG_METHOD_MOVE,
+    [HTTP_PROPFIND] = TG_METHOD_PROPFIND,
+    [HTTP_PROPPATCH] = TG_METHOD_PROPPATCH,
+    [HTTP_SEARCH] = TG_METHOD_SEARCH,
+    [HTTP_UNLOCK] = TG_METHOD_UNLOCK,
+    [HTTP_BIND... HTTP_ACL] = TG_METHOD_NONE,
+    [HTTP_REPORT] = TG_METHOD_REPORT,
+    [HTTP_MKACTIVITY... HTTP_UNSUBSCRIBE] = TG_METHOD_NONE,
+    [HTTP_PATCH] = TG_METHOD_PATCH,
+    [HTTP_PURGE] = TG_METHOD_PURGE,
 };
 
 static enum tg_method method_of(const struct tg_h1 *h1) {
@@ -282,12 +302,11 @@ static enum tg_h1_event check_version(struct tg_h1 *h1) {
   return fail(h1, 400, "the request line does not end with HTTP/1.0 or HTTP/1.1");
 }
 
-/* Is the request line the method, one space, the target, one space and the version (RFC 9112 section
- * 3)? llhttp skips further spaces, and knows protocols that are not HTTP. */
+/* Is the request line the method, one space, the target, one space and the version (RFC 9112
+ * section 3)? llhttp skips further spaces, and knows protocols that are not HTTP. */
 static bool strict_line(const struct tg_h1 *h1, const char *block) {
   size_t method_len = h1->request.method_name.len;
-  if (method_len == 0)
-    method_len = strlen(llhttp_method_name((llhttp_method_t)h1->parser.method));
+  if (method_len == 0) method_len = strlen(llhttp_method_name((llhttp_method_t)h1->parser.method));
   size_t end = h1->p.target + h1->p.target_len;
   return h1->p.target == method_len + 1 && memcmp(block + end, " HTTP/1.", 8) == 0;
 }
@@ -317,10 +336,15 @@ static enum tg_h1_event finish_head(struct tg_h1 *h1, struct tg_slice last) {
   return TG_H1_HEAD;
 }
 
-/* Does the line end as nearly all do? Then llhttp may run on beyond it: the version needs no look. */
+/* Does the line end as nearly all do, with a version that stands alone after a target? Then llhttp
+ * may run on beyond it: the version needs no look. */
 static bool ends_well(struct tg_slice line) {
-  const char *tail = line.ptr + line.len - 10;
-  return line.len > 10 && memcmp(tail, "HTTP/1.", 7) == 0 && (tail[7] == '1' || tail[7] == '0');
+  static const size_t tail_len = sizeof " HTTP/1.1\r\n" - 1;
+  if (line.len <= tail_len) return false;
+  size_t before = line.len - tail_len;
+  const char *tail = line.ptr + before;
+  return memcmp(tail, " HTTP/1.", 8) == 0 && (tail[8] == '1' || tail[8] == '0') &&
+         tail[-1] != ' ' && memchr(line.ptr, ' ', before);
 }
 
 /* Feeds the request line, or the part of it that is there. The bytes of a line that ends well are
@@ -399,9 +423,13 @@ static enum tg_h1_event feed_length(struct tg_h1 *h1, struct tg_slice bytes, siz
 /* Fields that must not be learned after the body: they frame, route or authenticate what has been
  * acted on by then, or say what the body was (RFC 9110 section 6.5.1). */
 static bool allowed_trailer(const struct tg_field *field) {
-  static const struct tg_slice refused[] = {
-    {"te", 2},          {"trailer", 7},        {"authorization", 13}, {"proxy-authorization", 19},
-    {"set-cookie", 10}, {"content-range", 13}, {"content-encoding", 16}};
+  static const struct tg_slice refused[] = {{"te", 2},
+                                            {"trailer", 7},
+                                            {"authorization", 13},
+                                            {"proxy-authorization", 19},
+                                            {"set-cookie", 10},
+                                            {"content-range", 13},
+                                            {"content-encoding", 16}};
   if (field->known != TG_FIELD_OTHER) return false;
   for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
     if (tg_slice_ieq(field->name, refused[i])) return false;

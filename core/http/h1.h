@@ -17,7 +17,8 @@
 enum tg_h1_event {
   TG_H1_MORE,  /* all bytes were used, the message goes on */
   TG_H1_HEAD,  /* h1->request is complete; without has_body the message has ended, too */
-  TG_H1_BODY,  /* h1->body holds decoded body bytes, inside the bytes given; valid until the next call */
+  TG_H1_BODY,  /* h1->body holds decoded body bytes, inside the bytes given; valid until the next
+                  call */
   TG_H1_END,   /* the body (and its trailers) ended */
   TG_H1_ERROR, /* h1->error_status and h1->error_text say what is wrong; feed no more */
 };
@@ -28,26 +29,26 @@ struct tg_h1 {
   struct tg_slice body;
   int error_status;       /* 400, 413, 414, 417, 431, 501 or 505; 500 when memory is gone */
   const char *error_text; /* static storage: one line for the problem document */
-  uint64_t body_max;      /* longest decoded body that is let through; may be lowered or raised after
-                             TG_H1_HEAD (a route's max_body); past it TG_H1_ERROR with 413 */
-  bool started;           /* a byte of this message has been seen (empty lines before it do not count) */
+  uint64_t body_max; /* longest decoded body that is let through; may be lowered or raised after
+                        TG_H1_HEAD (a route's max_body); past it TG_H1_ERROR with 413 */
+  bool started;      /* a byte of this message has been seen (empty lines before it do not count) */
   /* private to h1.c */
   const struct tg_settings *settings;
   struct tg_arena *arena;
   struct tg_h1_private {
-    const char *from;          /* where the bytes of the block begin in what is being fed */
-    char *kept;                /* copy of the block's bytes of earlier feeds */
-    struct tg_h1_span *spans;  /* field lines of the block, as offsets from its begin */
+    const char *from;         /* where the bytes of the block begin in what is being fed */
+    char *kept;               /* copy of the block's bytes of earlier feeds */
+    struct tg_h1_span *spans; /* field lines of the block, as offsets from its begin */
     uint32_t kept_len, kept_cap;
     uint32_t span_count, span_cap;
     uint32_t target, target_len;
-    uint32_t room;             /* bytes that the request line, or the block, may still take */
+    uint32_t room; /* bytes that the request line, or the block, may still take */
     uint8_t phase;
-    uint8_t blank_lines;       /* empty lines before the request */
-    bool after_cr;             /* ... and in the middle of one */
-    bool stop;                 /* a callback has paused the parser */
-    uint64_t body;             /* decoded bytes so far */
-    uint64_t framing_room;     /* bytes of chunk framing that may still come */
+    uint8_t blank_lines;   /* empty lines before the request */
+    bool after_cr;         /* ... and in the middle of one */
+    bool stop;             /* a callback has paused the parser */
+    uint64_t body;         /* decoded bytes so far */
+    uint64_t framing_room; /* bytes of chunk framing that may still come */
   } p;
 };
 

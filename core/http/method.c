@@ -3,7 +3,7 @@
 
 static const struct tg_slice names[TG_METHOD_COUNT] = {
 #define X(name) {#name, sizeof(#name) - 1},
-  TG_METHOD_MAP(X)
+    TG_METHOD_MAP(X)
 #undef X
 };
 

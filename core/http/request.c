@@ -49,10 +49,11 @@ static bool refuse(struct tg_request_fault *fault, int status, const char *text)
 
 enum { BYTE_BAD = 1, BYTE_PERCENT = 2, BYTE_STEP = 4, BYTE_FRAGMENT = 8 };
 
-/* What a byte of a target means for the checks that follow; STEP: a dot segment may be made of it. */
+/* What a byte of a target means for the checks that follow; STEP: a dot segment may be made of it.
+ */
 static const uint8_t byte_marks[256] = {
-  [0 ... 0x20] = BYTE_BAD, [0x7f ... 0xff] = BYTE_BAD, ['%'] = BYTE_PERCENT,
-  ['.'] = BYTE_STEP,       ['\\'] = BYTE_STEP,         ['#'] = BYTE_FRAGMENT,
+    [0 ... 0x20] = BYTE_BAD, [0x7f ... 0xff] = BYTE_BAD, ['%'] = BYTE_PERCENT,
+    ['.'] = BYTE_STEP,       ['\\'] = BYTE_STEP,         ['#'] = BYTE_FRAGMENT,
 };
 
 static unsigned marks_of(struct tg_slice s) {
@@ -134,7 +135,8 @@ struct found {
   bool close, keep_alive, upgrading; /* members of Connection */
 };
 
-/* Connection is a list (RFC 9110 section 7.6.1); only the members that mean something here count. */
+/* Connection is a list (RFC 9110 section 7.6.1); only the members that mean something here count.
+ */
 static void read_connection(struct found *found, struct tg_slice value) {
   while (value.len) {
     const char *comma = memchr(value.ptr, ',', value.len);
@@ -203,10 +205,8 @@ static bool read_length(struct tg_request *request, struct tg_slice value,
 static bool check_framing(struct tg_request *request, const struct found *found,
                           struct tg_request_fault *fault) {
   if (found->coding) {
-    if (found->length)
-      return refuse(fault, 400, "both Content-Length and Transfer-Encoding");
-    if (request->minor == 0)
-      return refuse(fault, 400, "Transfer-Encoding in an HTTP/1.0 request");
+    if (found->length) return refuse(fault, 400, "both Content-Length and Transfer-Encoding");
+    if (request->minor == 0) return refuse(fault, 400, "Transfer-Encoding in an HTTP/1.0 request");
     if (!tg_slice_ieq(found->coding->value, TG_SLICE("chunked")))
       return refuse(fault, 400, "Transfer-Encoding is not chunked alone");
     request->chunked = request->has_body = true;
@@ -221,8 +221,7 @@ static bool check_host(struct tg_request *request, const struct found *found,
     if (request->minor > 0) return refuse(fault, 400, "Host is missing");
     return true;
   }
-  if (!tg_url_valid_authority(found->host->value))
-    return refuse(fault, 400, "Host is malformed");
+  if (!tg_url_valid_authority(found->host->value)) return refuse(fault, 400, "Host is malformed");
   if (request->host.len == 0) request->host = found->host->value;
   return true;
 }
@@ -230,8 +229,7 @@ static bool check_host(struct tg_request *request, const struct found *found,
 static bool check_expect(struct tg_request *request, const struct found *found,
                          struct tg_request_fault *fault) {
   if (!found->expect || request->minor == 0) return true;
-  if (found->repeated_expect ||
-      !tg_slice_ieq(found->expect->value, TG_SLICE("100-continue")))
+  if (found->repeated_expect || !tg_slice_ieq(found->expect->value, TG_SLICE("100-continue")))
     return refuse(fault, 417, "no expectation but 100-continue can be met");
   request->expect_continue = request->has_body;
   return true;

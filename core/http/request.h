@@ -27,26 +27,26 @@ enum tg_field_name {
 };
 
 struct tg_field {
-  struct tg_slice name; /* as sent */
+  struct tg_slice name;  /* as sent */
   struct tg_slice value; /* white space at both ends removed */
   enum tg_field_name known;
 };
 
 struct tg_request {
   enum tg_method method;
-  uint8_t minor;         /* HTTP/1.<minor>: 0 or 1 */
-  bool keep_alive;       /* what version and Connection ask for */
+  uint8_t minor;   /* HTTP/1.<minor>: 0 or 1 */
+  bool keep_alive; /* what version and Connection ask for */
   bool chunked;
-  bool has_body;         /* chunked, or Content-Length above 0 */
-  bool expect_continue;  /* HTTP/1.1 with Expect: 100-continue and a body */
-  bool upgrade;          /* Connection: upgrade with an Upgrade field; a hint, never acted on alone */
+  bool has_body;        /* chunked, or Content-Length above 0 */
+  bool expect_continue; /* HTTP/1.1 with Expect: 100-continue and a body */
+  bool upgrade; /* Connection: upgrade with an Upgrade field; a hint, never acted on alone */
   uint64_t content_length; /* 0 where there is none */
   struct tg_slice method_name;
-  struct tg_slice target; /* as sent */
+  struct tg_slice target;   /* as sent */
   struct tg_slice raw_path; /* path part of the target, still percent-encoded; "*" for OPTIONS * */
-  struct tg_slice path;   /* raw_path after dot segments were removed, still percent-encoded */
-  struct tg_slice query;  /* after the first '?', without it, still encoded; len 0 where absent */
-  struct tg_slice host;   /* authority: from an absolute-form target, else from Host; port included */
+  struct tg_slice path;     /* raw_path after dot segments were removed, still percent-encoded */
+  struct tg_slice query;    /* after the first '?', without it, still encoded; len 0 where absent */
+  struct tg_slice host; /* authority: from an absolute-form target, else from Host; port included */
   struct tg_field *fields;
   uint32_t field_count;
   struct tg_field *trailers; /* filled when the message has ended */

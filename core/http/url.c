@@ -34,7 +34,8 @@ bool tg_url_well_encoded(struct tg_slice s) {
 
 enum segment { SEGMENT_PLAIN, SEGMENT_DOT, SEGMENT_DOT_DOT, SEGMENT_BAD };
 
-/* UTF-8 that needs fewer bytes than it takes spells '.' and '/' past a filter; no encoder makes it. */
+/* UTF-8 that needs fewer bytes than it takes spells '.' and '/' past a filter; no encoder makes it.
+ */
 static bool is_overlong(int lead, struct tg_slice s, size_t next) {
   if (lead != 0xc0 && lead != 0xc1 && lead != 0xe0 && lead != 0xf0) return false;
   int c = next < s.len && s.ptr[next] == '%' ? escape_at(s, next) : -1;
@@ -197,8 +198,8 @@ static bool valid_ipv6(struct tg_slice literal) {
 /* Sub-delimiters and escapes, which RFC 3986 allows in a name, occur in no host name that resolves;
  * a comma among them would let a list through. */
 static const bool name_bytes[256] = {
-  ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
-  ['.'] = true,         ['-'] = true,         ['_'] = true,         ['~'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['.'] = true,
+    ['-'] = true,         ['_'] = true,         ['~'] = true,
 };
 
 bool tg_url_valid_authority(struct tg_slice host) {
