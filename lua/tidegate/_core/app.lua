@@ -1,0 +1,365 @@
+-- Loads an application into this state: `load_app(files, opts)`.
+--
+-- The builder's state calls it with sources: everything is compiled, run and checked, and what is wrong is collected,
+-- all of it. The states of loops and workers call it with the bytecode that came out; they do the same without places.
+-- Order: tidegate.lua, so that grants hold; groups from the outermost; route files by their paths.
+
+local caret_place = require("tidegate._pure.key_scan").place
+local compile = require("tidegate._core.compile")
+local config_check = require("tidegate._pure.config")
+local key_scan = require("tidegate._pure.key_scan")
+local route_key = require("tidegate._pure.route_key")
+local routes = require("tidegate._core.routes")
+local spec_check = require("tidegate._pure.spec")
+
+local function sorted_keys(t)
+  local out = {}
+  for key in pairs(t) do
+    out[#out + 1] = key
+  end
+  table.sort(out, function(a, b)
+    return tostring(a) < tostring(b)
+  end)
+  return out
+end
+
+local function by_path(a, b)
+  return a.path < b.path
+end
+
+-- One load: what is known of the files, and what was found wrong.
+local Load = {}
+Load.__index = Load
+
+function Load:add(err)
+  local id = ("%s:%s:%s"):format(tostring(err.file), tostring(err.line), err.message)
+  if not self.seen[id] then
+    self.seen[id] = true
+    self.errors[#self.errors + 1] = err
+  end
+end
+
+function Load:source_of(path)
+  local file = self.by_path[path]
+  return file and file.source
+end
+
+-- Where the keys of a file's table stand; nothing where only bytecode is there.
+function Load:scan(file)
+  if not file.scan and file.source then
+    file.scan = key_scan.scan(file.source)
+  end
+  return file.scan
+end
+
+-- Line, column and end column of a key, as fields of `out`.
+function Load:locate(file, keys, out)
+  local scan = keys and self:scan(file)
+  local place = scan and key_scan.lookup(scan, keys)
+  if place then
+    out.line, out.column = caret_place(file.source, place.offset)
+    out.end_column = out.column + place.stop - place.offset
+  end
+  return place ~= nil
+end
+
+-- The `bad` of one file: an error at a key, or at the file's last return.
+function Load:reporter(file)
+  return function(message, keys, note)
+    local err = { message = message, file = file.path, note = note }
+    if not self:locate(file, keys, err) and file.source then
+      err.line = compile.last_return(file.source)
+      compile.mark_line(err, file.source)
+    end
+    self:add(err)
+  end
+end
+
+function Load:compile(file)
+  local chunk, err
+  if file.source then
+    chunk, err = compile.text(file.source, file.path, self.env, self.standard)
+    if err then
+      self:add(err)
+      return nil, ("%s:%d: %s"):format(err.file, err.line or 1, err.message)
+    end
+    self.compiled[file.path] = string.dump(chunk)
+    return chunk
+  end
+  local problem
+  chunk, problem = loadstring(file.bytecode, "@" .. file.path)
+  if not chunk then
+    self:add({ message = problem, file = file.path })
+    return nil, problem
+  end
+  return setfenv(chunk, self.env)
+end
+
+-- Runs a file; its value, or nil with `false`.
+function Load:run(file)
+  local chunk = self:compile(file)
+  if not chunk then
+    return nil, false
+  end
+  local ok, value = compile.run(self.failure, function(path)
+    return self:source_of(path)
+  end, file.path, chunk)
+  if not ok then
+    self:add(value)
+    return nil, false
+  end
+  self:report_doubles(file)
+  return value, true
+end
+
+function Load:report_doubles(file)
+  local scan = self:scan(file)
+  for _, double in ipairs(scan and scan.doubles or {}) do
+    local err = { message = ("'%s' is written twice in one table"):format(double.name), file = file.path }
+    err.line, err.column = caret_place(file.source, double.offset)
+    err.end_column = err.column + double.stop - double.offset
+    err.note = ("first at line %d"):format((caret_place(file.source, double.first)))
+    self:add(err)
+  end
+end
+
+-- --- tidegate.lua --------------------------------------------------------------------------------------------------
+
+function Load:load_config(file, settings)
+  if not file then
+    return config_check.empty()
+  end
+  local value, ok = self:run(file)
+  if not ok then
+    return config_check.empty()
+  end
+  local config, problems = config_check.check(value, settings)
+  local bad = self:reporter(file)
+  for _, problem in ipairs(problems) do
+    bad(problem.message, #problem.path > 0 and problem.path or nil)
+  end
+  return config
+end
+
+-- --- groups and specs ----------------------------------------------------------------------------------------------
+
+-- Adds the keys of `own` to a copy of what is inherited. `prefix` are the keys under which they stand in the file.
+function Load:merge(inherited, own, prefix, bad, extra)
+  local spec = {}
+  for key, value in pairs(inherited.spec) do
+    spec[key] = value
+  end
+  for _, key in ipairs(sorted_keys(own)) do
+    if key ~= "run" then
+      local value = own[key]
+      local keys = prefix and { prefix, tostring(key) } or { tostring(key) }
+      local problem = spec_check.check(key, value, self.config.pools, extra)
+      local lock = not problem and inherited.locks[key]
+      local broken = lock and spec_check.check_locked(key, value, lock.limit)
+      if problem or broken then
+        bad(problem or broken, keys, broken and "locked by " .. lock.by or nil)
+      else
+        spec[key] = value
+      end
+    end
+  end
+  return spec
+end
+
+function Load:read_locks(file, lock, spec, locks, bad)
+  if type(lock) ~= "table" then
+    return bad("lock must be a list of keys, not " .. spec_check.shown(lock), { "lock" })
+  end
+  for _, key in pairs(lock) do
+    if not spec_check.is_key(key) then
+      bad(("lock names %s, which is no key that this version has"):format(spec_check.shown(key)), { "lock" })
+    elseif spec[key] == nil then
+      bad(("lock names '%s', but no group sets it"):format(key), { "lock" })
+    else
+      local at = {}
+      self:locate(file, { "lock" }, at)
+      locks[key] = { limit = spec[key], by = file.path .. (at.line and ":" .. at.line or "") }
+    end
+  end
+end
+
+local NOTHING = { spec = {}, locks = {} }
+
+-- What a folder's files inherit.
+function Load:group(folder)
+  local known = self.groups[folder]
+  if known then
+    return known
+  end
+  local parent = folder:match("^(.*)/[^/]*$")
+  local inherited = parent and self:group(parent) or NOTHING
+  local file = self.group_files[folder]
+  local result = inherited
+  if file then
+    local value, ok = self:run(file)
+    local bad = self:reporter(file)
+    if ok and type(value) ~= "table" then
+      bad("_group.lua returns a table, not " .. spec_check.shown(value))
+    elseif ok then
+      local own, locks = {}, {}
+      for key, item in pairs(value) do
+        if key == "run" or route_key.is_route(key) then
+          bad(("'%s' belongs to a route file, not to _group.lua"):format(key), { key })
+        elseif key ~= "lock" then
+          own[key] = item
+        end
+      end
+      for key, lock in pairs(inherited.locks) do
+        locks[key] = lock
+      end
+      local spec = self:merge(inherited, own, nil, bad, { "lock" })
+      if value.lock ~= nil then
+        self:read_locks(file, value.lock, spec, locks, bad)
+      end
+      result = { spec = spec, locks = locks }
+    end
+  end
+  self.groups[folder] = result
+  return result
+end
+
+-- --- route files ---------------------------------------------------------------------------------------------------
+
+function Load:add_route(file, prefix, item, inherited, bad)
+  local keys = { item.key }
+  local parsed, problem = route_key.parse(item.key)
+  local pattern = parsed and route_key.join(prefix, parsed.path)
+  problem = problem or route_key.check_path(pattern)
+  local route = { file = file.path, line = item.line or 1, column = 1 }
+  local by_call = item.file ~= nil
+  if by_call or not self:locate(file, keys, route) then
+    compile.mark_line(route, file.source)
+  end
+  if by_call then
+    -- Calls have no keys: errors stand at the call.
+    bad = function(message, _, note)
+      self:add({ message = message, file = file.path, line = route.line, column = route.column,
+        end_column = route.end_column, note = note })
+    end
+  end
+  if problem then
+    return bad(problem, keys)
+  end
+  local spec = self:merge(inherited, item.spec, item.key, bad)
+  if spec.blocking == nil then
+    spec.blocking = self.config.default_blocking
+  end
+  route.methods, route.any, route.pattern = parsed.methods, parsed.any, pattern
+  route.name, route.key = parsed.words .. " " .. pattern, item.key
+  route.run, route.spec = item.run, spec
+  self.routes[#self.routes + 1] = route
+end
+
+function Load:load_routes(file)
+  local folder = file.path:match("^(.*)/[^/]*$") or ""
+  local inherited = self:group(folder)
+  local value, ok = self:run(file)
+  if not ok then
+    return
+  end
+  local bad = self:reporter(file)
+  local list, defaults = routes.expand(file.path, value, bad)
+  local base = inherited
+  if next(defaults) ~= nil then
+    base = { spec = self:merge(inherited, defaults, nil, bad), locks = inherited.locks }
+    if #list == 0 and #self.errors == 0 then
+      bad('the table has no route; a route is ["GET /"] = function(req) ... end')
+    end
+  end
+  local prefix = route_key.prefix(file.path)
+  for _, item in ipairs(list) do
+    self:add_route(file, prefix, item, base, bad)
+  end
+end
+
+-- Files and folders whose names begin with "_" or "." hold no routes.
+local function is_hidden(path)
+  return path:find("/[_.]") ~= nil
+end
+
+local function by_pattern(a, b)
+  if a.pattern ~= b.pattern then
+    return a.pattern < b.pattern
+  elseif a.name ~= b.name then
+    return a.name < b.name
+  elseif a.file ~= b.file then
+    return a.file < b.file
+  end
+  return a.line < b.line
+end
+
+--- @param core table
+--- @param grants table filled in from tidegate.lua
+--- @param sandbox table
+--- @param loader table
+--- @return fun(files: table[], opts: table): table, table[] load_app
+return function(core, grants, sandbox, loader)
+  local function apply_grants(from)
+    for key, value in pairs(from) do
+      if key == "c_modules" then
+        grants.c_modules = {}
+        for name, item in pairs(value) do
+          grants.c_modules[type(name) == "number" and item or name] = true
+        end
+      else
+        grants[key] = value
+      end
+    end
+  end
+
+  --- @param files { path: string, kind: string, source: string?, bytecode: string? }[]
+  --- @param opts { grants: table? }
+  --- @return table app { routes, config, hooks, compiled }
+  --- @return tidegate.LoadError[] errors empty where all is well
+  return function(files, opts)
+    local load = setmetatable({
+      env = sandbox.env, standard = sandbox.standard, failure = loader.failure, by_path = {}, seen = {}, errors = {},
+      compiled = {}, groups = {}, group_files = {}, routes = {},
+    }, Load)
+    local config_file
+    local route_files = {}
+    local ordered = {}
+    for index, file in ipairs(files) do
+      ordered[index] = file
+    end
+    table.sort(ordered, by_path)
+    sandbox.thaw()
+    loader.reset()
+    for _, given in ipairs(ordered) do
+      local file = { path = given.path, source = given.source, bytecode = given.bytecode }
+      load.by_path[file.path] = file
+      if given.kind == "config" then
+        config_file = file
+      elseif given.kind == "group" then
+        load.group_files[file.path:match("^(.*)/[^/]*$") or ""] = file
+      elseif given.kind == "route" and not is_hidden(file.path) then
+        route_files[#route_files + 1] = file
+      elseif given.kind == "lib" then
+        loader.set_file(file.path, load:compile(file))
+      end
+    end
+    load.config = load:load_config(config_file, core.settings or {})
+    apply_grants(load.config.grants)
+    apply_grants(opts.grants or {})
+    for _, folder in ipairs(sorted_keys(load.group_files)) do
+      load:group(folder)
+    end
+    for _, file in ipairs(route_files) do
+      load:load_routes(file)
+    end
+    table.sort(load.routes, by_pattern)
+    sandbox.freeze()
+    local app = {
+      routes = load.routes,
+      config = load.config,
+      hooks = { on_start = load.config.on_start, on_stop = load.config.on_stop },
+      compiled = load.compiled,
+    }
+    return app, load.errors
+  end
+end

@@ -1,0 +1,35 @@
+-- Makes one Lua state ready for an application: `boot(core)`, called once a state by script/sandbox.c.
+--
+-- `core` is the C side: what a Lua file of the library needs of it, it takes by `require "tidegate._core.core"`. What
+-- only the loading of an application needs is read when load_app is called, so that a bare state is cheap.
+
+--- @param core table functions and values of C
+--- @return table boot { tg, env, freeze, thaw, load_app, entry, grants }
+return function(core)
+  package.loaded["tidegate._core.core"] = core
+
+  local tg = require("tidegate._core.tg")(core)
+  package.loaded["tidegate"] = tg
+
+  local grants = { ffi = false, debug = false, os_execute = false, c_modules = {} }
+  local sandbox = require("tidegate._core.sandbox")(core, grants)
+  sandbox.env.tg = tg
+  local loader = require("tidegate._core.require")(core, grants, sandbox, tg)
+  sandbox.seal()
+
+  local app
+  local function load_app(files, opts)
+    app = app or require("tidegate._core.app")(core, grants, sandbox, loader)
+    return app(files, opts or {})
+  end
+
+  return {
+    tg = tg,
+    env = sandbox.env,
+    grants = grants,
+    freeze = sandbox.freeze,
+    thaw = sandbox.thaw,
+    load_app = load_app,
+    entry = core.has_module("tidegate._core.entry") and require("tidegate._core.entry") or nil,
+  }
+end

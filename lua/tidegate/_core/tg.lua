@@ -1,0 +1,120 @@
+-- The table that `require "tidegate"` returns. Called once a state by boot.
+--
+-- It is empty and read-only; behind it stands the table of what has been touched, and behind that a function which
+-- opens a module at its first touch: one of C, one of Lua, or a function that a Lua file provides. A name that does
+-- not exist is an error with "did you mean", so that a misspelt call fails where it stands.
+
+local ipairs, pairs, tostring, type, setmetatable = ipairs, pairs, tostring, type, setmetatable
+
+-- Lua files that return a table of functions of tg itself.
+local providers = {
+  ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
+  ["tidegate._core.tasks"] = {
+    "gather", "settle", "race", "any", "map", "each_done", "spawn", "scope", "timeout", "move_on", "deadline",
+    "shield", "defer", "background", "every", "atomic", "try",
+  },
+  ["tidegate._core.routes"] = { "routes" },
+}
+
+-- Part of the contract, but of no capability that is built in yet.
+local later = {
+  "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache", "pg", "redis", "sqlite",
+  "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
+  "condition", "blocking", "sort",
+}
+
+--- @param core table
+--- @return table tg
+return function(core)
+  local found = { _ops = {} }
+  local c_modules, provided = {}, {}
+
+  for _, name in ipairs(core.modules or {}) do
+    c_modules[name] = true
+  end
+  for module, names in pairs(providers) do
+    if core.has_module(module) then
+      for _, name in ipairs(names) do
+        provided[name] = module
+      end
+    end
+  end
+
+  -- `take` is called right in the wrapper: it finishes the operation where it was begun.
+  local take = core.take
+  for name, op in pairs(core.ops or {}) do
+    local start = op
+    found._ops[name] = function(...)
+      return take(start(...))
+    end
+  end
+  for _, name in ipairs(core.public or {}) do
+    found[name] = found._ops[name]
+  end
+  for name, value in pairs(core.exports or {}) do
+    found[name] = value
+  end
+  found.role, found.now, found.time = core.role, core.now, core.time
+  found.cancelled = found.cancelled or core.cancelled
+  found.null = core.null
+
+  local function unknown(name)
+    for _, other in ipairs(later) do
+      if other == name then
+        return core.error_throw("not_available", "tg." .. name .. " is not available in this version", 3)
+      end
+    end
+    local names = {}
+    for _, set in ipairs({ found, c_modules, provided }) do
+      for key in pairs(set) do
+        if tostring(key):sub(1, 1) ~= "_" then
+          names[#names + 1] = tostring(key)
+        end
+      end
+    end
+    local hint = require("tidegate._pure.suggest").phrase(tostring(name), names, "tg.")
+    return core.error_throw("unknown_name", "tg." .. tostring(name) .. " does not exist" .. hint, 3)
+  end
+
+  local function open(name)
+    if c_modules[name] then
+      return core.open(name)
+    elseif provided[name] then
+      local module = require(provided[name])
+      for _, key in ipairs(providers[provided[name]]) do
+        if rawget(found, key) == nil then
+          found[key] = module[key]
+        end
+      end
+      return rawget(found, name)
+    elseif name:sub(1, 1) ~= "_" and core.has_module("tidegate." .. name) then
+      return require("tidegate." .. name)
+    end
+  end
+
+  local opening = {}
+  setmetatable(found, {
+    __index = function(_, name)
+      if type(name) ~= "string" or opening[name] then
+        return unknown(name)
+      end
+      opening[name] = true
+      local value = open(name)
+      opening[name] = nil
+      if value == nil then
+        return unknown(name)
+      end
+      found[name] = value
+      return value
+    end,
+  })
+
+  return setmetatable({}, {
+    __index = found,
+    __metatable = "locked",
+    __newindex = function(_, name)
+      local text = "tg." .. tostring(name) .. " cannot be replaced; it belongs to every request"
+      return core.error_throw("read_only", text, 2)
+    end,
+  })
+end

@@ -1,0 +1,286 @@
+-- Checks the table of tidegate.lua and brings it into one shape. Numbers have their ranges in base/settings.h, whose
+-- rows come as `settings`.
+
+local suggest = require("tidegate._pure.suggest")
+local shown = require("tidegate._pure.spec").shown
+
+local M = {}
+
+local LEVELS = { debug = true, info = true, warn = true, error = true }
+local ACCESS = { json = true, text = true, off = true }
+local GRANTS = { "ffi", "debug", "os_execute", "c_modules" }
+local POOL_NAME = "^[%a_][%w_%-]*$"
+
+local function key_path(...)
+  return { ... }
+end
+
+local function sorted_keys(t)
+  local out = {}
+  for key in pairs(t) do
+    out[#out + 1] = key
+  end
+  table.sort(out, function(a, b)
+    return tostring(a) < tostring(b)
+  end)
+  return out
+end
+
+-- Is it a list without holes?
+local function is_list(value)
+  if type(value) ~= "table" then
+    return false
+  end
+  local count = 0
+  for _ in pairs(value) do
+    count = count + 1
+  end
+  return count == #value
+end
+
+local function check_number(row, value)
+  if row.kind == "flag" then
+    return type(value) ~= "boolean" and "must be true or false, not " .. shown(value) or nil
+  end
+  local whole = row.kind ~= "seconds"
+  if type(value) ~= "number" or not (value >= row.min and value <= row.max) or whole and value % 1 ~= 0 then
+    local unit = row.kind == "seconds" and " of seconds" or row.kind == "bytes" and " of bytes" or ""
+    return ("must be a %snumber%s from %.14g to %.14g, not %s"):format(
+      whole and "whole " or "", unit, row.min, row.max, shown(value))
+  end
+end
+
+--- The shape of an application that has no tidegate.lua.
+--- @return table
+function M.empty()
+  return {
+    listen = {},
+    settings = {},
+    pools = {},
+    grants = { ffi = false, debug = false, os_execute = false, c_modules = {} },
+    log = {},
+    default_blocking = false,
+  }
+end
+
+--- @class tidegate.ConfigProblem
+--- @field message string
+--- @field path string[] keys from the outermost
+
+--- @param value any what tidegate.lua returned
+--- @param settings { key: string, kind: string, min: number, max: number }[]
+--- @return table config { listen, settings, pools, grants, log, on_start, on_stop, default_blocking, openapi }
+--- @return tidegate.ConfigProblem[] problems
+function M.check(value, settings)
+  local config, problems = M.empty(), {}
+
+  local function bad(path, format, ...)
+    problems[#problems + 1] = { message = format:format(...), path = path }
+  end
+
+  if type(value) ~= "table" then
+    bad({}, "tidegate.lua returns a table, not %s", shown(value))
+    return config, problems
+  end
+
+  local rows, sections = {}, {} -- dotted key -> row; section -> names in it
+  for _, row in ipairs(settings) do
+    rows[row.key] = row
+    local section, name = row.key:match("^(.-)%.(.*)$")
+    if section then
+      sections[section] = sections[section] or {}
+      table.insert(sections[section], name)
+    end
+  end
+
+  local function set(dotted, path, given)
+    local problem = check_number(rows[dotted], given)
+    if problem then
+      bad(path, "%s %s", dotted, problem)
+    else
+      config.settings[dotted] = given
+    end
+  end
+
+  local take = {}
+
+  function take.listen(given)
+    if type(given) == "string" then
+      given = { given }
+    end
+    if not is_list(given) or #given == 0 then
+      local text = 'listen must be a list of addresses such as "127.0.0.1:8080", not %s'
+      return bad(key_path("listen"), text, shown(given))
+    end
+    for index, item in ipairs(given) do
+      local address = type(item) == "table" and item[1] or item
+      if type(item) == "table" and item.tls ~= nil then
+        bad(key_path("listen", "tls"), "not available in this version: listen.tls")
+      elseif type(address) ~= "string" or address == "" then
+        local text = 'listen[%d] must be an address such as "127.0.0.1:8080", not %s'
+        bad(key_path("listen"), text, index, shown(address))
+      else
+        config.listen[#config.listen + 1] = address
+      end
+    end
+  end
+
+  local function pool(name, given)
+    local path = key_path("workers", "pools", name)
+    if type(name) ~= "string" or not name:find(POOL_NAME) or name == "default" then
+      return bad(path, "a pool has a name of letters, digits, '_' and '-' other than 'default', not %s", shown(name))
+    elseif type(given) ~= "table" then
+      return bad(path, "workers.pools.%s must be a table such as { size = 2 }, not %s", name, shown(given))
+    end
+    local out = {}
+    for _, key in ipairs(sorted_keys(given)) do
+      local row = type(key) == "string" and rows["workers." .. key]
+      local problem = row and check_number(row, given[key])
+      if key == "size" and given[key] == 0 then
+        problem = "must be at least 1"
+      end
+      if not row then
+        bad(key_path("workers", "pools", name, key), "unknown key 'workers.pools.%s.%s'%s", name, tostring(key),
+          suggest.phrase(tostring(key), sections.workers or {}))
+      elseif problem then
+        bad(key_path("workers", "pools", name, key), "workers.pools.%s.%s %s", name, key, problem)
+      else
+        out[key] = given[key]
+      end
+    end
+    config.pools[name] = out
+  end
+
+  function take.grants(given)
+    if type(given) ~= "table" then
+      return bad(key_path("grants"), "grants must be a table, not %s", shown(given))
+    end
+    for _, key in ipairs(sorted_keys(given)) do
+      local item = given[key]
+      if key == "c_modules" then
+        if not is_list(item) then
+          bad(key_path("grants", key), "grants.c_modules must be a list of module names, not %s", shown(item))
+        else
+          for index, name in ipairs(item) do
+            if type(name) ~= "string" then
+              bad(key_path("grants", key), "grants.c_modules[%d] must be a module name, not %s", index, shown(name))
+            else
+              config.grants.c_modules[name] = true
+            end
+          end
+        end
+      elseif config.grants[key] == nil then
+        local hint = suggest.phrase(tostring(key), { unpack(GRANTS) })
+        bad(key_path("grants", key), "unknown key 'grants.%s'%s", tostring(key), hint)
+      elseif type(item) ~= "boolean" then
+        bad(key_path("grants", key), "grants.%s must be true or false, not %s", key, shown(item))
+      else
+        config.grants[key] = item
+      end
+    end
+  end
+
+  function take.log(given)
+    if type(given) ~= "table" then
+      return bad(key_path("log"), "log must be a table, not %s", shown(given))
+    end
+    for _, key in ipairs(sorted_keys(given)) do
+      local item = given[key]
+      if key == "level" and not LEVELS[item] then
+        bad(key_path("log", key), 'log.level must be "debug", "info", "warn" or "error", not %s', shown(item))
+      elseif key == "access" and not ACCESS[item] and item ~= false then
+        bad(key_path("log", key), 'log.access must be "json", "text" or "off", not %s', shown(item))
+      elseif key ~= "level" and key ~= "access" then
+        local hint = suggest.phrase(tostring(key), { "level", "access" })
+        bad(key_path("log", key), "unknown key 'log.%s'%s", tostring(key), hint)
+      else
+        config.log[key] = item or "off"
+      end
+    end
+  end
+
+  function take.default_blocking(given)
+    if type(given) ~= "boolean" then
+      return bad(key_path("default_blocking"), "default_blocking must be true or false, not %s", shown(given))
+    end
+    config.default_blocking = given
+  end
+
+  for _, name in ipairs({ "on_start", "on_stop" }) do
+    take[name] = function(given)
+      if type(given) ~= "function" then
+        return bad(key_path(name), "%s must be a function, not %s", name, shown(given))
+      end
+      config[name] = given
+    end
+  end
+
+  function take.openapi(given)
+    if type(given) ~= "table" and type(given) ~= "boolean" then
+      return bad(key_path("openapi"), "openapi must be a table or false, not %s", shown(given))
+    end
+    config.openapi = given
+  end
+
+  for _, name in ipairs({ "use", "errors", "upstreams" }) do
+    take[name] = function(given)
+      if type(given) ~= "table" or next(given) ~= nil then
+        bad(key_path(name), "not available in this version: %s", name)
+      end
+    end
+  end
+
+  local names = {}
+  for name in pairs(take) do
+    names[#names + 1] = name
+  end
+  for name in pairs(sections) do
+    names[#names + 1] = name
+  end
+  for dotted in pairs(rows) do
+    if not dotted:find(".", 1, true) then
+      names[#names + 1] = dotted
+    end
+  end
+
+  local function section(name, given)
+    if type(given) ~= "table" then
+      return bad(key_path(name), "%s must be a table, not %s", name, shown(given))
+    end
+    for _, key in ipairs(sorted_keys(given)) do
+      local dotted = name .. "." .. tostring(key)
+      if rows[dotted] then
+        set(dotted, key_path(name, key), given[key])
+      elseif name == "workers" and key == "pools" then
+        if type(given.pools) ~= "table" then
+          bad(key_path(name, key), "workers.pools must be a table, not %s", shown(given.pools))
+        else
+          for _, pool_name in ipairs(sorted_keys(given.pools)) do
+            pool(pool_name, given.pools[pool_name])
+          end
+        end
+      else
+        local near = { unpack(sections[name]) }
+        if name == "workers" then
+          near[#near + 1] = "pools"
+        end
+        bad(key_path(name, key), "unknown key '%s'%s", dotted, suggest.phrase(tostring(key), near, name .. "."))
+      end
+    end
+  end
+
+  for _, key in ipairs(sorted_keys(value)) do
+    if take[key] then
+      take[key](value[key])
+    elseif sections[key] then
+      section(key, value[key])
+    elseif rows[key] then
+      set(key, key_path(key), value[key])
+    else
+      bad(key_path(tostring(key)), "unknown key '%s'%s", tostring(key), suggest.phrase(tostring(key), names))
+    end
+  end
+  return config, problems
+end
+
+return M
