@@ -1,13 +1,14 @@
 /* Plain values as bytes; see values.h.
  *
- * A message is a flag byte (does it refer back to tables?), then values in prefix form: a tag byte, then
- * what the tag needs, numbers in the machine's own order, since both states live in one process. A
- * table that is met again is a reference to its number, counted in the order in which tables begin;
- * that carries shared and cyclic tables. Metatables do not cross, but for the mark of an array.
+ * A message is a flag byte (does it refer back to tables?), then values in prefix form: a tag byte,
+ * then what the tag needs, numbers in the machine's own order, since both states live in one
+ * process. A table that is met again is a reference to its number, counted in the order in which
+ * tables begin; that carries shared and cyclic tables. Metatables do not cross, but for the mark of
+ * an array.
  *
- * Packing uses only functions of the Lua API that neither allocate nor call back; its map from table
- * to number is a hash on the C heap. Unpacking trusts no length: whatever the bytes, it ends in values or in
- * an error. */
+ * Packing uses only functions of the Lua API that neither allocate nor call back; its map from
+ * table to number is a hash on the C heap. Unpacking trusts no length: whatever the bytes, it ends
+ * in values or in an error. */
 #include "script/values.h"
 
 #include <lauxlib.h>
@@ -37,13 +38,11 @@ enum tag {
   TAG_BACK,
 };
 
-/* Behind the tag of a table: how many of its values have the keys 1, 2, .. and are written without them,
- * and how many pairs follow. */
+/* Behind the tag of a table: how many of its values have the keys 1, 2, .. and are written without
+ * them, and how many pairs follow. */
 struct counts {
   uint32_t items, pairs;
 };
-
-/* --- packing --- */
 
 struct seen {
   const void *table; /* NULL: free */
@@ -67,15 +66,53 @@ struct packer {
   unsigned depth;
   int argument;
   const struct frame *frame;
-  const char *problem;
+  char **path; /* the caller's, or NULL */
 };
 
-static tg_status pack_value(struct packer *packer, int index);
+/* --- the path of a refused value; keys that are no short printable text are shown by their type --- */
+
+static void add_key(struct tg_buffer *text, lua_State *L, int key) {
+  size_t len = 0;
+  const char *ptr = lua_type(L, key) == LUA_TSTRING ? lua_tolstring(L, key, &len) : NULL;
+  bool printable = ptr && len && len <= 60;
+  for (size_t i = 0; printable && i < len; i++)
+    printable = (unsigned char)ptr[i] > 0x20 && (unsigned char)ptr[i] < 0x7f;
+  tg_status status;
+  if (printable)
+    status = tg_buffer_format(text, ".%.*s", (int)len, ptr);
+  else if (lua_type(L, key) == LUA_TNUMBER)
+    status = tg_buffer_format(text, "[%.14g]", lua_tonumber(L, key));
+  else
+    status = tg_buffer_format(text, "[%s]", lua_typename(L, lua_type(L, key)));
+  (void)status; /* a path that is too short for want of memory is still a path */
+}
+
+static void add_frame(struct tg_buffer *text, lua_State *L, const struct frame *frame) {
+  if (!frame) return;
+  add_frame(text, L, frame->up);
+  tg_status status = frame->item ? tg_buffer_format(text, "[%zu]", frame->item) : TG_OK;
+  (void)status;
+  if (!frame->item && frame->key) add_key(text, L, frame->key);
+}
+
+static char *spell_path(const struct packer *packer, const char *problem) {
+  struct tg_buffer text = {0};
+  char *path = NULL;
+  if (tg_buffer_format(&text, "argument %d", packer->argument)) return NULL;
+  add_frame(&text, packer->L, packer->frame);
+  if (tg_buffer_format(&text, ": %s", problem) == TG_OK) path = strndup(text.data, text.len);
+  tg_buffer_deinit(&text);
+  return path;
+}
 
 static tg_status refuse(struct packer *packer, const char *problem) {
-  packer->problem = problem;
+  if (packer->path) *packer->path = spell_path(packer, problem);
   return TG_EINVALID;
 }
+
+/* --- packing --- */
+
+static tg_status pack_value(struct packer *packer, int index);
 
 static tg_status put(struct packer *packer, const void *bytes, size_t len) {
   if (tg_buffer_size(packer->out) + len > packer->size_max) return TG_ETOO_LARGE;
@@ -171,7 +208,7 @@ static tg_status pack_table(struct packer *packer, int table) {
   int top = lua_gettop(L);
   if (table != top) lua_pushvalue(L, table);
   status = pack_members(packer, lua_gettop(L), &frame, &counts);
-  if (status) return status; /* the frame stays for the path */
+  if (status) return status;
   lua_settop(L, top);
   packer->depth--;
   packer->frame = frame.up;
@@ -204,39 +241,132 @@ static tg_status pack_value(struct packer *packer, int index) {
   }
 }
 
-/* --- the path of a refused value; keys that are no short printable text are shown by their type --- */
-
-static void add_key(struct tg_buffer *text, lua_State *L, int key) {
-  size_t len = 0;
-  const char *ptr = lua_type(L, key) == LUA_TSTRING ? lua_tolstring(L, key, &len) : NULL;
-  bool printable = ptr && len && len <= 60;
-  for (size_t i = 0; printable && i < len; i++)
-    printable = (unsigned char)ptr[i] > 0x20 && (unsigned char)ptr[i] < 0x7f;
-  tg_status status;
-  if (printable)
-    status = tg_buffer_format(text, ".%.*s", (int)len, ptr);
-  else if (lua_type(L, key) == LUA_TNUMBER)
-    status = tg_buffer_format(text, "[%.14g]", lua_tonumber(L, key));
+tg_status tg_values_pack(lua_State *L, int first, int count, struct tg_buffer *out, char **path) {
+  size_t before = tg_buffer_size(out);
+  struct packer packer = {.L = L, .out = out, .size_max = before + SIZE_LIMIT, .path = path};
+  int top = lua_gettop(L);
+  if (path) *path = NULL;
+  if (first < 0) first += top + 1;
+  if (!lua_checkstack(L, 10)) return TG_ENOMEM;
+  char flag = 0;
+  tg_status status = put(&packer, &flag, 1);
+  for (int i = 0; i < count && !status; i++) {
+    packer.argument = i + 1;
+    status = pack_value(&packer, first + i);
+  }
+  lua_settop(L, top);
+  free(packer.seen);
+  if (status)
+    out->len = out->head + before;
   else
-    status = tg_buffer_format(text, "[%s]", lua_typename(L, lua_type(L, key)));
-  (void)status; /* a path that is too short for want of memory is still a path */
+    out->data[out->head + before] = packer.refers_back;
+  return status;
 }
 
-static void add_frame(struct tg_buffer *text, lua_State *L, const struct frame *frame) {
-  if (!frame) return;
-  add_frame(text, L, frame->up);
-  tg_status status = frame->item ? tg_buffer_format(text, "[%zu]", frame->item) : TG_OK;
-  (void)status;
-  if (!frame->item && frame->key) add_key(text, L, frame->key);
+/* --- unpacking --- */
+
+struct unpacker {
+  lua_State *L;
+  const char *p, *end;
+  int tables; /* stack index of the list of tables, where the message refers back; or 0 */
+  uint32_t count;
+  unsigned depth;
+};
+
+static void take(struct unpacker *unpacker, void *out, size_t len) {
+  if ((size_t)(unpacker->end - unpacker->p) < len) luaL_error(unpacker->L, "malformed message");
+  memcpy(out, unpacker->p, len);
+  unpacker->p += len;
 }
 
-static char *spell_path(const struct packer *packer) {
-  struct tg_buffer text = {0};
-  char *path = NULL;
-  if (tg_buffer_format(&text, "argument %d", packer->argument)) return NULL;
-  add_frame(&text, packer->L, packer->frame);
-  if (tg_buffer_format(&text, ": %s", packer->problem) == TG_OK)
-    path = strndup(text.data, text.len);
-  tg_buffer_deinit(&text);
-  return path;
+static void unpack_value(struct unpacker *unpacker);
+
+static void unpack_table(struct unpacker *unpacker, bool is_array) {
+  lua_State *L = unpacker->L;
+  struct counts counts;
+  take(unpacker, &counts, sizeof counts);
+  size_t rest = (size_t)(unpacker->end - unpacker->p);
+  if (counts.items > rest || counts.pairs > rest / 2 || unpacker->depth == DEPTH_MAX)
+    luaL_error(L, "malformed message");
+  luaL_checkstack(L, 10, "message");
+  unpacker->depth++;
+  lua_createtable(L, (int)counts.items, (int)counts.pairs);
+  if (is_array) tg_plain_mark_array(L, -1);
+  unpacker->count++;
+  if (unpacker->tables) {
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, unpacker->tables, (int)unpacker->count);
+  }
+  for (uint32_t i = 1; i <= counts.items; i++) {
+    unpack_value(unpacker);
+    lua_rawseti(L, -2, (int)i);
+  }
+  for (uint32_t i = 0; i < counts.pairs; i++) {
+    unpack_value(unpacker);
+    if (lua_isnil(L, -1)) luaL_error(L, "malformed message");
+    unpack_value(unpacker);
+    lua_rawset(L, -3);
+  }
+  unpacker->depth--;
+}
+
+static void unpack_back(struct unpacker *unpacker) {
+  uint32_t number;
+  take(unpacker, &number, sizeof number);
+  if (!unpacker->tables || number >= unpacker->count) luaL_error(unpacker->L, "malformed message");
+  lua_rawgeti(unpacker->L, unpacker->tables, (int)number + 1);
+}
+
+static void unpack_string(struct unpacker *unpacker) {
+  uint32_t len;
+  take(unpacker, &len, sizeof len);
+  if (len > (size_t)(unpacker->end - unpacker->p)) luaL_error(unpacker->L, "malformed message");
+  lua_pushlstring(unpacker->L, unpacker->p, len);
+  unpacker->p += len;
+}
+
+static void unpack_value(struct unpacker *unpacker) {
+  lua_State *L = unpacker->L;
+  unsigned char tag;
+  lua_Number number;
+  uint64_t bits;
+  take(unpacker, &tag, 1);
+  switch (tag) {
+    case TAG_NIL: lua_pushnil(L); break;
+    case TAG_FALSE: lua_pushboolean(L, 0); break;
+    case TAG_TRUE: lua_pushboolean(L, 1); break;
+    case TAG_NULL: lua_pushlightuserdata(L, NULL); break;
+    case TAG_NUMBER:
+      take(unpacker, &number, sizeof number);
+      lua_pushnumber(L, number); /* also makes any NaN the one that LuaJIT can bear */
+      break;
+    case TAG_INT64:
+    case TAG_UINT64:
+      take(unpacker, &bits, sizeof bits);
+      tg_plain_push_int64(L, bits, tag == TAG_UINT64);
+      break;
+    case TAG_STRING: unpack_string(unpacker); break;
+    case TAG_TABLE:
+    case TAG_ARRAY: unpack_table(unpacker, tag == TAG_ARRAY); break;
+    case TAG_BACK: unpack_back(unpacker); break;
+    default: luaL_error(L, "malformed message");
+  }
+}
+
+int tg_values_unpack(lua_State *L, const void *bytes, size_t len) {
+  const char *begin = bytes;
+  if (!len) return luaL_error(L, "malformed message");
+  struct unpacker unpacker = {.L = L, .p = begin + 1, .end = begin + len};
+  luaL_checkstack(L, 10, "message");
+  int count = 0;
+  if (*begin) {
+    lua_newtable(L);
+    unpacker.tables = lua_gettop(L);
+  }
+  for (; unpacker.p < unpacker.end; count++) {
+    luaL_checkstack(L, 10, "message");
+    unpack_value(&unpacker);
+  }
+  if (unpacker.tables) lua_remove(L, unpacker.tables);
+  return count;
 }
