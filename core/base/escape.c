@@ -3,22 +3,7 @@
 
 #include <stdint.h>
 
-/* The least and the greatest second byte shut out overlong forms, surrogates and what lies past
- * U+10FFFF; all further bytes are plain continuations. */
-size_t tg_escape_utf8_len(struct tg_slice text) {
-  if (text.len == 0) return 0;
-  const unsigned char *p = (const unsigned char *)text.ptr;
-  if (p[0] < 0x80) return 1;
-  if (p[0] < 0xC2 || p[0] > 0xF4) return 0;
-  size_t len = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-  if (text.len < len) return 0;
-  unsigned char least = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-  unsigned char most = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-  if (p[1] < least || p[1] > most) return 0;
-  for (size_t i = 2; i < len; i++)
-    if ((p[i] & 0xC0) != 0x80) return 0;
-  return len;
-}
+#include "base/utf8.h"
 
 static size_t unicode_escape(unsigned code, char out[TG_ESCAPE_MAX]) {
   static const char hex[] = "0123456789abcdef";
@@ -38,7 +23,7 @@ static size_t escape_one(struct tg_slice text, char out[TG_ESCAPE_MAX], size_t *
     return 2;
   }
   if (c < 0x20 || c == 0x7F) return unicode_escape(c, out);
-  size_t len = tg_escape_utf8_len(text);
+  size_t len = tg_utf8_sequence(text.ptr, text.len);
   if (len == 0) {
     memcpy(out, "\xEF\xBF\xBD", 3);
     return 3;

@@ -21,8 +21,4 @@ size_t tg_escape_json(struct tg_slice text, char *out, size_t room, size_t *used
 /* Appends `text` as a JSON string, with its quotes. */
 TG_MUST_CHECK tg_status tg_escape_append(struct tg_buffer *buffer, struct tg_slice text);
 
-/* Length of the UTF-8 sequence that `text` begins with (RFC 3629: shortest form, no surrogates, up
- * to U+10FFFF); 0 where it begins with none. */
-size_t tg_escape_utf8_len(struct tg_slice text);
-
 #endif

@@ -41,6 +41,7 @@ struct tg_log {
   bool inside;    /* the last byte written is no line end; private to the writer */
   pthread_t writer;
   atomic_int level;
+  atomic_int form;
   atomic_uint_fast64_t dropped;
   atomic_uint_fast64_t lost;
 };
@@ -197,6 +198,7 @@ struct tg_log *tg_log_new(int fd, size_t ring_bytes) {
   log->fd = fd;
   log->next_fd = -1;
   atomic_init(&log->level, TG_LOG_INFO);
+  atomic_init(&log->form, TG_LOG_JSON);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -292,7 +294,7 @@ uint64_t tg_log_lost(const struct tg_log *log) {
   return atomic_load_explicit(&log->lost, memory_order_relaxed);
 }
 
-/* --- levels --------------------------------------------------------------------------------------- */
+/* --- level and form --------------------------------------------------------------------------------------- */
 
 static const struct tg_slice level_names[] = {
     [TG_LOG_DEBUG] = {"debug", 5}, [TG_LOG_INFO] = {"info", 4}, [TG_LOG_WARN] = {"warn", 4},
@@ -309,6 +311,14 @@ void tg_log_set_level(struct tg_log *log, enum tg_log_level level) {
 
 bool tg_log_enabled(const struct tg_log *log, enum tg_log_level level) {
   return level >= tg_log_level(log) && level != TG_LOG_OFF;
+}
+
+enum tg_log_form tg_log_form(const struct tg_log *log) {
+  return (enum tg_log_form)atomic_load_explicit(&log->form, memory_order_relaxed);
+}
+
+void tg_log_set_form(struct tg_log *log, enum tg_log_form form) {
+  atomic_store_explicit(&log->form, (int)form, memory_order_relaxed);
 }
 
 struct tg_slice tg_log_level_name(enum tg_log_level level) {

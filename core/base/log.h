@@ -18,13 +18,17 @@
 /* TG_LOG_OFF is no level of a line: a log at that level takes none. */
 enum tg_log_level { TG_LOG_DEBUG, TG_LOG_INFO, TG_LOG_WARN, TG_LOG_ERROR, TG_LOG_OFF };
 
+/* How its lines look (base/log_record.h): JSON, readable text, or that with colours for a terminal.
+ */
+enum tg_log_form { TG_LOG_JSON, TG_LOG_READABLE, TG_LOG_COLOUR };
+
 #define TG_LOG_RING_DEFAULT (1u << 20)
 
 struct tg_log;
 
-/* Starts a log of level info that writes to `fd`, which stays the caller's and must outlive the log
- * (or -1: lines wait for tg_log_reopen). `ring_bytes` is rounded up to a power of two, at least
- * 4096; 0 means TG_LOG_RING_DEFAULT. NULL when memory or threads are gone. */
+/* Starts a log of level info and form JSON that writes to `fd`, which stays the caller's and must
+ * outlive the log (or -1: lines wait for tg_log_reopen). `ring_bytes` is rounded up to a power of
+ * two, at least 4096; 0 means TG_LOG_RING_DEFAULT. NULL when memory or threads are gone. */
 struct tg_log *tg_log_new(int fd, size_t ring_bytes);
 
 /* Writes out what is left for at most `timeout_ns`, then ends the thread. Nobody may use the log
@@ -52,6 +56,10 @@ uint64_t tg_log_lost(const struct tg_log *log);
 enum tg_log_level tg_log_level(const struct tg_log *log);
 void tg_log_set_level(struct tg_log *log, enum tg_log_level level);
 bool tg_log_enabled(const struct tg_log *log, enum tg_log_level level);
+
+/* Form of the lines that records make for this log; may be changed at any time. */
+enum tg_log_form tg_log_form(const struct tg_log *log);
+void tg_log_set_form(struct tg_log *log, enum tg_log_form form);
 
 /* "debug", "info", "warn", "error", "off"; static storage. */
 struct tg_slice tg_log_level_name(enum tg_log_level level);

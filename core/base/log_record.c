@@ -51,7 +51,8 @@ static bool needs_quotes(struct tg_slice text) {
 }
 
 /* False when there is no room for the field; `value_len` is what must fit for it to make sense. */
-static bool put_key(struct tg_log_record *record, struct tg_slice key, size_t value_len) {
+static bool put_key(struct tg_log_record *record, const char *name, size_t value_len) {
+  struct tg_slice key = tg_slice_cstr(name);
   size_t longest = key.len > 128 ? 128 : key.len;
   if (room(record) < longest * TG_ESCAPE_MAX + 16 + 2 * MARK_MAX + value_len) return false;
   char text[128 * TG_ESCAPE_MAX];
@@ -66,7 +67,7 @@ static bool put_key(struct tg_log_record *record, struct tg_slice key, size_t va
   return true;
 }
 
-static void put_raw(struct tg_log_record *record, struct tg_slice key, struct tg_slice value) {
+static void put_raw(struct tg_log_record *record, const char *key, struct tg_slice value) {
   if (put_key(record, key, value.len)) put(record, value);
 }
 
@@ -115,7 +116,7 @@ static void begin_readable(struct tg_log_record *record, enum tg_log_level level
   put_escaped(record, message);
 }
 
-void tg_log_record_begin(struct tg_log_record *record, enum tg_log_form form,
+void tg_log_record_start(struct tg_log_record *record, enum tg_log_form form,
                          enum tg_log_level level, uint64_t wall_ns, struct tg_slice message) {
   record->form = form;
   record->len = 0;
@@ -125,9 +126,14 @@ void tg_log_record_begin(struct tg_log_record *record, enum tg_log_form form,
     begin_readable(record, level, wall_ns, message);
 }
 
+void tg_log_record_begin(struct tg_log_record *record, const struct tg_log *log,
+                         enum tg_log_level level, struct tg_slice message) {
+  tg_log_record_start(record, tg_log_form(log), level, tg_clock_wall(), message);
+}
+
 /* --- fields ----------------------------------------------------------------------------------------- */
 
-void tg_log_record_text(struct tg_log_record *record, struct tg_slice key, struct tg_slice value) {
+void tg_log_record_text(struct tg_log_record *record, const char *key, struct tg_slice value) {
   bool quotes = record->form == TG_LOG_JSON || needs_quotes(value);
   if (!put_key(record, key, 2)) return;
   if (quotes) put(record, TG_SLICE("\""));
@@ -135,13 +141,13 @@ void tg_log_record_text(struct tg_log_record *record, struct tg_slice key, struc
   if (quotes) record->bytes[record->len++] = '"';
 }
 
-void tg_log_record_integer(struct tg_log_record *record, struct tg_slice key, int64_t value) {
+void tg_log_record_int(struct tg_log_record *record, const char *key, int64_t value) {
   char text[TG_NUMBER_LEN];
   put_raw(record, key, tg_slice(text, tg_number_write_i64(value, text)));
 }
 
 /* JSON has no infinity and no NaN: they become texts. */
-void tg_log_record_number(struct tg_log_record *record, struct tg_slice key, double value) {
+void tg_log_record_number(struct tg_log_record *record, const char *key, double value) {
   char text[TG_NUMBER_LEN];
   if (isnan(value))
     tg_log_record_text(record, key, TG_SLICE("nan"));
@@ -151,16 +157,20 @@ void tg_log_record_number(struct tg_log_record *record, struct tg_slice key, dou
     put_raw(record, key, tg_slice(text, tg_number_write(value, text)));
 }
 
-void tg_log_record_flag(struct tg_log_record *record, struct tg_slice key, bool value) {
+void tg_log_record_flag(struct tg_log_record *record, const char *key, bool value) {
   put_raw(record, key, value ? TG_SLICE("true") : TG_SLICE("false"));
 }
 
-void tg_log_record_json(struct tg_log_record *record, struct tg_slice key, struct tg_slice json) {
+void tg_log_record_json(struct tg_log_record *record, const char *key, struct tg_slice json) {
   if (json.len <= TG_LOG_VALUE_MAX) put_raw(record, key, json);
 }
 
-struct tg_slice tg_log_record_end(struct tg_log_record *record) {
+struct tg_slice tg_log_record_line(struct tg_log_record *record) {
   if (record->form == TG_LOG_JSON) record->bytes[record->len++] = '}';
   record->bytes[record->len++] = '\n';
   return tg_slice(record->bytes, record->len);
+}
+
+void tg_log_record_end(struct tg_log_record *record, struct tg_log *log) {
+  tg_log_write(log, tg_log_record_line(record));
 }

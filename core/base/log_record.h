@@ -12,29 +12,35 @@
 #define TG_LOG_RECORD_MAX 8192 /* bytes of a whole line */
 #define TG_LOG_VALUE_MAX  4096 /* escaped bytes of one value or message */
 
-enum tg_log_form { TG_LOG_JSON, TG_LOG_READABLE, TG_LOG_COLOUR };
-
 struct tg_log_record {
   enum tg_log_form form;
   size_t len;
   char bytes[TG_LOG_RECORD_MAX];
 };
 
-/* Begins a line. `wall_ns` as from tg_clock_wall; shown in UTC in JSON, as local time of day else.
- */
-void tg_log_record_begin(struct tg_log_record *record, enum tg_log_form form,
+/* Begins a line of the log's form with the time of now. Whether the log takes the level is not
+ * asked here: see tg_log_enabled. */
+void tg_log_record_begin(struct tg_log_record *record, const struct tg_log *log,
+                         enum tg_log_level level, struct tg_slice message);
+
+/* The same for a line that goes elsewhere. `wall_ns` as from tg_clock_wall; shown in UTC in JSON,
+ * as local time of day else. */
+void tg_log_record_start(struct tg_log_record *record, enum tg_log_form form,
                          enum tg_log_level level, uint64_t wall_ns, struct tg_slice message);
 
 /* Add a field. The keys time, level and msg are taken: such a key gets a '_' behind it. */
-void tg_log_record_text(struct tg_log_record *record, struct tg_slice key, struct tg_slice value);
-void tg_log_record_integer(struct tg_log_record *record, struct tg_slice key, int64_t value);
-void tg_log_record_number(struct tg_log_record *record, struct tg_slice key, double value);
-void tg_log_record_flag(struct tg_log_record *record, struct tg_slice key, bool value);
+void tg_log_record_text(struct tg_log_record *record, const char *key, struct tg_slice value);
+void tg_log_record_int(struct tg_log_record *record, const char *key, int64_t value);
+void tg_log_record_number(struct tg_log_record *record, const char *key, double value);
+void tg_log_record_flag(struct tg_log_record *record, const char *key, bool value);
 
 /* A value that is valid JSON in one line already; left out where it does not fit whole. */
-void tg_log_record_json(struct tg_log_record *record, struct tg_slice key, struct tg_slice json);
+void tg_log_record_json(struct tg_log_record *record, const char *key, struct tg_slice json);
 
-/* Ends the line; the answer lies in the record. Nothing can be added after. */
-struct tg_slice tg_log_record_end(struct tg_log_record *record);
+/* Ends the line and writes it to the log. */
+void tg_log_record_end(struct tg_log_record *record, struct tg_log *log);
+
+/* Ends the line; the answer, with its line feed, lies in the record. */
+struct tg_slice tg_log_record_line(struct tg_log_record *record);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/escape.h"
+#include "base/utf8.h"
 #include "http/response.h"
 
 #define FIELDS_MAX 16
@@ -41,7 +41,7 @@ static void check_problem(struct tg_slice text) {
   TG_CHECK(tg_response_write_problem(&out, 400, text, text) == TG_OK);
   struct tg_slice rest = tg_buffer_slice(&out);
   while (rest.len) {
-    size_t len = tg_escape_utf8_len(rest);
+    size_t len = tg_utf8_sequence(rest.ptr, rest.len);
     TG_CHECK(len > 0 && (unsigned char)rest.ptr[0] >= 0x20 && rest.ptr[0] != 0x7F);
     rest = tg_slice_skip(rest, len);
   }

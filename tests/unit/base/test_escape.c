@@ -29,43 +29,6 @@ static void texts(void **state) {
                  "\"\xF0\x9F\x98\x80\xEF\xBF\xBD\xEF\xBF\xBD\"");
 }
 
-/* All code points are taken, in their shortest form only; surrogates are not. */
-static void utf8_is_strict(void **state) {
-  (void)state;
-  for (unsigned point = 0x80; point < 0x110000; point++) {
-    char out[4];
-    size_t len;
-    if (point < 0x800) {
-      len = 2;
-      out[0] = (char)(0xC0 | point >> 6);
-    } else if (point < 0x10000) {
-      len = 3;
-      out[0] = (char)(0xE0 | point >> 12);
-    } else {
-      len = 4;
-      out[0] = (char)(0xF0 | point >> 18);
-    }
-    for (size_t i = 1; i < len; i++) out[i] = (char)(0x80 | (point >> (6 * (len - 1 - i)) & 63));
-    bool surrogate = point >= 0xD800 && point < 0xE000;
-    size_t got = tg_escape_utf8_len(tg_slice(out, len));
-    if (got != (surrogate ? 0 : len)) fail_msg("U+%04X gives %zu", point, got);
-    if (tg_escape_utf8_len(tg_slice(out, len - 1))) fail_msg("U+%04X cut short is taken", point);
-  }
-  static const char *const bad[] = {"\x80",
-                                    "\xC0\x80",
-                                    "\xC1\xBF",
-                                    "\xE0\x9F\xBF",
-                                    "\xF0\x8F\xBF\xBF",
-                                    "\xF4\x90\x80\x80",
-                                    "\xF5\x80\x80\x80",
-                                    "\xE1\x80z",
-                                    "\xFE",
-                                    "\xFF"};
-  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-    assert_int_equal(tg_escape_utf8_len(tg_slice_cstr(bad[i])), 0);
-  assert_int_equal(tg_escape_utf8_len(TG_SLICE("")), 0);
-}
-
 static void a_cut_never_divides_a_character(void **state) {
   (void)state;
   struct tg_slice text = TG_SLICE("a\n\x01\xC3\xA9\xFFz");
@@ -83,7 +46,6 @@ static void a_cut_never_divides_a_character(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(texts),
-      cmocka_unit_test(utf8_is_strict),
       cmocka_unit_test(a_cut_never_divides_a_character),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

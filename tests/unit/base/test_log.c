@@ -290,7 +290,7 @@ static void levels(void **state) {
 /* --- records ---------------------------------------------------------------------------------------- */
 
 static void assert_line(struct tg_log_record *record, const char *expected) {
-  struct tg_slice line = tg_log_record_end(record);
+  struct tg_slice line = tg_log_record_line(record);
   if (!tg_slice_eq(line, tg_slice_cstr(expected)))
     fail_msg("made <%.*s> instead of <%s>", (int)line.len, line.ptr, expected);
 }
@@ -300,14 +300,14 @@ static void assert_line(struct tg_log_record *record, const char *expected) {
 static void json_records(void **state) {
   (void)state;
   struct tg_log_record r;
-  tg_log_record_begin(&r, TG_LOG_JSON, TG_LOG_WARN, WALL, TG_SLICE("a \"b\"\r\n\xFF"));
-  tg_log_record_text(&r, TG_SLICE("k\n"), TG_SLICE("v\x1B[2J\xC2\x9B"));
-  tg_log_record_integer(&r, TG_SLICE("i"), INT64_MIN);
-  tg_log_record_number(&r, TG_SLICE("n"), 0.1);
-  tg_log_record_number(&r, TG_SLICE("inf"), -(double)INFINITY);
-  tg_log_record_flag(&r, TG_SLICE("f"), false);
-  tg_log_record_json(&r, TG_SLICE("j"), TG_SLICE("{\"x\":[1]}"));
-  tg_log_record_text(&r, TG_SLICE("level"), TG_SLICE(""));
+  tg_log_record_start(&r, TG_LOG_JSON, TG_LOG_WARN, WALL, TG_SLICE("a \"b\"\r\n\xFF"));
+  tg_log_record_text(&r, "k\n", TG_SLICE("v\x1B[2J\xC2\x9B"));
+  tg_log_record_int(&r, "i", INT64_MIN);
+  tg_log_record_number(&r, "n", 0.1);
+  tg_log_record_number(&r, "inf", -(double)INFINITY);
+  tg_log_record_flag(&r, "f", false);
+  tg_log_record_json(&r, "j", TG_SLICE("{\"x\":[1]}"));
+  tg_log_record_text(&r, "level", TG_SLICE(""));
   assert_line(&r,
               "{\"time\":\"2026-01-02T03:04:05.678Z\",\"level\":\"warn\","
               "\"msg\":\"a \\\"b\\\"\\r\\n\xEF\xBF\xBD\",\"k\\n\":\"v\\u001b[2J\\u009b\","
@@ -320,17 +320,34 @@ static void readable_records(void **state) {
   struct tg_log_record r;
   setenv("TZ", "UTC", 1);
   tzset();
-  tg_log_record_begin(&r, TG_LOG_READABLE, TG_LOG_INFO, WALL, TG_SLICE("two\nlines"));
-  tg_log_record_text(&r, TG_SLICE("path"), TG_SLICE("/a"));
-  tg_log_record_text(&r, TG_SLICE("q"), TG_SLICE("a b"));
-  tg_log_record_text(&r, TG_SLICE("e"), TG_SLICE(""));
-  tg_log_record_integer(&r, TG_SLICE("status"), 200);
+  tg_log_record_start(&r, TG_LOG_READABLE, TG_LOG_INFO, WALL, TG_SLICE("two\nlines"));
+  tg_log_record_text(&r, "path", TG_SLICE("/a"));
+  tg_log_record_text(&r, "q", TG_SLICE("a b"));
+  tg_log_record_text(&r, "e", TG_SLICE(""));
+  tg_log_record_int(&r, "status", 200);
   assert_line(&r, "03:04:05.678 info  two\\nlines path=/a q=\"a b\" e=\"\" status=200\n");
-  tg_log_record_begin(&r, TG_LOG_COLOUR, TG_LOG_ERROR, WALL, TG_SLICE("\x1B[0mno"));
-  tg_log_record_flag(&r, TG_SLICE("x"), true);
+  tg_log_record_start(&r, TG_LOG_COLOUR, TG_LOG_ERROR, WALL, TG_SLICE("\x1B[0mno"));
+  tg_log_record_flag(&r, "x", true);
   assert_line(&r,
               "\x1B[2m03:04:05.678\x1B[0m \x1B[31merror\x1B[0m \\u001b[0mno"
               "\x1B[2m x=\x1B[0mtrue\n");
+}
+
+static void records_take_the_form_of_their_log(void **state) {
+  struct fixture *f = *state;
+  struct tg_log *log = open_log(f->path, 0);
+  struct tg_log_record r;
+  tg_log_record_begin(&r, log, TG_LOG_INFO, TG_SLICE("one"));
+  tg_log_record_end(&r, log);
+  tg_log_set_form(log, TG_LOG_READABLE);
+  tg_log_record_begin(&r, log, TG_LOG_INFO, TG_SLICE("two"));
+  tg_log_record_end(&r, log);
+  tg_log_free(log, LONG);
+  char *text = read_file(f->path);
+  assert_memory_equal(text, "{\"time\":\"", 9);
+  assert_non_null(strstr(text, "\"msg\":\"one\"}\n"));
+  assert_non_null(strstr(text, " info  two\n"));
+  free(text);
 }
 
 static void long_values_are_cut_and_marked(void **state) {
@@ -339,21 +356,24 @@ static void long_values_are_cut_and_marked(void **state) {
   struct tg_log_record r;
   struct tg_slice text = tg_slice(big, sizeof big);
   memset(big, 'a', sizeof big);
-  tg_log_record_begin(&r, TG_LOG_JSON, TG_LOG_INFO, WALL, TG_SLICE("m"));
-  tg_log_record_text(&r, TG_SLICE("k"), text);
-  struct tg_slice line = tg_log_record_end(&r);
+  tg_log_record_start(&r, TG_LOG_JSON, TG_LOG_INFO, WALL, TG_SLICE("m"));
+  tg_log_record_text(&r, "k", text);
+  struct tg_slice line = tg_log_record_line(&r);
   assert_non_null(memmem(line.ptr, line.len, "a..[+95904 bytes]\"}\n", 20));
   /* Whatever comes, the line stays within its room, whole, and ends as it must. */
   for (int c = 0; c < 256; c += 5) {
     for (int form = TG_LOG_JSON; form <= TG_LOG_COLOUR; form++) {
       memset(big, c, sizeof big);
-      tg_log_record_begin(&r, (enum tg_log_form)form, TG_LOG_INFO, WALL,
+      tg_log_record_start(&r, (enum tg_log_form)form, TG_LOG_INFO, WALL,
                           tg_slice(big, (size_t)c * 40));
       for (size_t i = 0; i < 300; i++) {
-        tg_log_record_text(&r, tg_slice(big, i), tg_slice(big, i * 7));
-        tg_log_record_number(&r, tg_slice(big, i), 1e300 / 3);
+        char key[301];
+        memset(key, c, i);
+        key[i] = 0;
+        tg_log_record_text(&r, key, tg_slice(big, i * 7));
+        tg_log_record_number(&r, key, 1e300 / 3);
       }
-      line = tg_log_record_end(&r);
+      line = tg_log_record_line(&r);
       assert_true(line.len <= TG_LOG_RECORD_MAX);
       assert_ptr_equal(memchr(line.ptr, '\n', line.len), line.ptr + line.len - 1);
       if (form == TG_LOG_JSON) assert_int_equal(line.ptr[line.len - 2], '}');
@@ -377,6 +397,7 @@ int main(void) {
       cmocka_unit_test(levels),
       cmocka_unit_test(json_records),
       cmocka_unit_test(readable_records),
+      TEST(records_take_the_form_of_their_log),
       cmocka_unit_test(long_values_are_cut_and_marked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
