@@ -1,5 +1,5 @@
 /* Values between states: any bytes unpack or are an error; any value packs or is refused with a
- * path, and what was packed unpacks, and packs again to the same length.
+ * path, and what was packed unpacks, and packs again.
  *
  * Input: the first byte says whether the rest is a message or builds a value. */
 #include <stdint.h>
