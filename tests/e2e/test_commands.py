@@ -225,8 +225,6 @@ def test_new_makes_an_app_that_runs(tmp_path):
     assert command("check", "--dir", tmp_path / "shop").returncode == 0
     done = command("new", "shop", cwd=tmp_path)
     assert done.returncode in (1, 4) and "shop" in done.stderr
-    with Server(folder=tmp_path, files={}) as server:
-        pass
     server = Server({}, verb="dev", loops=1, workers=1)
     server.app = tmp_path / "shop"
     with server:

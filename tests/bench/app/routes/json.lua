@@ -1,0 +1,1 @@
+return function() return { message = "Hello, World!" } end

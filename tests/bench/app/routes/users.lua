@@ -1,0 +1,3 @@
+return {
+  ["GET /{id}"] = function(req) return { id = req.params.id, name = "user" } end,
+}

@@ -1,0 +1,4 @@
+return {
+  log = { access = "off", level = "warn" },
+  timeouts = { keepalive = 600 },
+}
