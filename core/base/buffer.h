@@ -33,8 +33,8 @@ TG_MUST_CHECK tg_status tg_buffer_reserve(struct tg_buffer *buffer, size_t extra
 TG_MUST_CHECK tg_status tg_buffer_append(struct tg_buffer *buffer, const void *bytes, size_t len);
 
 /* Appends formatted text (printf rules). */
-TG_MUST_CHECK __attribute__((format(printf, 2, 3))) tg_status
-tg_buffer_format(struct tg_buffer *buffer, const char *format, ...);
+TG_MUST_CHECK __attribute__((format(printf, 2, 3))) tg_status tg_buffer_format(
+    struct tg_buffer *buffer, const char *format, ...);
 
 static inline size_t tg_buffer_size(const struct tg_buffer *buffer) {
   return buffer->len - buffer->head;
@@ -42,7 +42,7 @@ static inline size_t tg_buffer_size(const struct tg_buffer *buffer) {
 
 /* The unread bytes; valid until the buffer changes. */
 static inline struct tg_slice tg_buffer_slice(const struct tg_buffer *buffer) {
-  return tg_slice(buffer->data + buffer->head, buffer->len - buffer->head);
+  return tg_slice(buffer->data ? buffer->data + buffer->head : NULL, buffer->len - buffer->head);
 }
 
 /* Drops `n` bytes from the front; an emptied buffer starts over at its beginning. */
@@ -51,10 +51,16 @@ static inline void tg_buffer_consume(struct tg_buffer *buffer, size_t n) {
   if (buffer->head == buffer->len) buffer->head = buffer->len = 0;
 }
 
-static inline void tg_buffer_clear(struct tg_buffer *buffer) { buffer->head = buffer->len = 0; }
+static inline void tg_buffer_clear(struct tg_buffer *buffer) {
+  buffer->head = buffer->len = 0;
+}
 
 /* Where the next byte goes; only after tg_buffer_reserve, followed by tg_buffer_wrote. */
-static inline char *tg_buffer_tail(struct tg_buffer *buffer) { return buffer->data + buffer->len; }
-static inline void tg_buffer_wrote(struct tg_buffer *buffer, size_t n) { buffer->len += n; }
+static inline char *tg_buffer_tail(struct tg_buffer *buffer) {
+  return buffer->data + buffer->len;
+}
+static inline void tg_buffer_wrote(struct tg_buffer *buffer, size_t n) {
+  buffer->len += n;
+}
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "script/error.h"
 #include "script/module.h"
+#include "script/nursery.h"
 #include "script/op.h"
 #include "script/plain.h"
 #include "script/task.h"
@@ -272,6 +273,7 @@ static const luaL_Reg functions[] = {{"take", tg_op_take},
 static void push_core(lua_State *L, struct tg_vm *vm) {  // .. core
   lua_createtable(L, 0, 32);
   luaL_register(L, NULL, functions);
+  tg_nursery_open(L);
   push_ops(L), lua_setfield(L, -2, "ops");
   push_names(L, tg_registry_modules), lua_setfield(L, -2, "modules");
   lua_pushstring(L, role_name(vm->role)), lua_setfield(L, -2, "role");

@@ -172,6 +172,29 @@ static bool string_field(lua_State *L, const char *name, struct tg_slice *out) {
   return true;
 }
 
+/* tg.abort's headers: pairs of strings without control bytes; others are left out, because a broken
+ * field must not cost the answer. */
+static void read_headers(lua_State *L, struct tg_error_view *view) {
+  raw_field(L, 1, "headers");  // .. headers
+  if (lua_type(L, -1) != LUA_TTABLE) return;
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {  // .. headers name value
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) continue;
+    lua_pushvalue(L, -1);  // .. headers name value value
+    struct tg_slice name, value;
+    name.ptr = lua_tolstring(L, -3, &name.len);
+    value.ptr = lua_tolstring(L, -1, &value.len);
+    bool plain =
+        name.len && !memchr(name.ptr, '\n', name.len) && !memchr(value.ptr, '\n', value.len);
+    if (plain && view->headers.len < MESSAGE_MAX) {
+      keep(&view->headers, name, 256);
+      keep(&view->headers, TG_SLICE("\n"), 1);
+      keep(&view->headers, value, 2048);
+      keep(&view->headers, TG_SLICE("\n"), 1);
+    }
+    lua_pop(L, 1);
+  }
+}
+
 static void read_object(lua_State *L, struct tg_error_view *view) {
   struct tg_slice text;
   if (string_field(L, "message", &text)) keep(&view->message, text, MESSAGE_MAX);
@@ -182,6 +205,7 @@ static void read_object(lua_State *L, struct tg_error_view *view) {
   raw_field(L, 1, "status");  // .. status
   lua_Number status = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
   if (tg_error_is(L, 1) && status >= 400 && status <= 599) view->status = (int)status;
+  read_headers(L, view);
 }
 
 static void read_value(lua_State *L, struct tg_error_view *view) {
@@ -253,4 +277,5 @@ void tg_error_view_deinit(struct tg_error_view *view) {
   tg_buffer_deinit(&view->message);
   tg_buffer_deinit(&view->traceback);
   tg_buffer_deinit(&view->detail);
+  tg_buffer_deinit(&view->headers);
 }

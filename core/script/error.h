@@ -32,6 +32,7 @@ struct tg_error_view {
   struct tg_buffer traceback; /* user frames first, ours folded; empty where there is none */
   int status;                 /* HTTP status that it asks for, else 500 */
   struct tg_buffer detail;    /* what the client may read (tg.abort's detail); else empty */
+  struct tg_buffer headers;   /* "name\nvalue\n" lines of tg.abort's headers; else empty */
   char code[32];              /* "" where it is no object of ours */
   char place[256];            /* "routes/x.lua:3", or "" */
 };

@@ -15,6 +15,35 @@
 #include "script/error.h"
 #include "script/task.h"
 
+/* From a job, because the last holder is still on the C stack when it lets go. */
+static void on_idle(struct tg_loop_job *job) {
+  struct tg_vm *vm = TG_CONTAINER(job, struct tg_vm, idle_job);
+  if (vm->holds || vm->task_count || !vm->idle) return;
+  void (*idle)(struct tg_vm *) = vm->idle;
+  vm->idle = NULL;
+  idle(vm);
+}
+
+static void check_idle(struct tg_vm *vm) {
+  if (vm->retired && vm->holds == 0 && vm->task_count == 0) tg_loop_post(vm->loop, &vm->idle_job);
+}
+
+static void on_root_emptied(struct tg_scope *root) {
+  check_idle(root->vm);
+}
+
+void tg_vm_release(struct tg_vm *vm) {
+  TG_CHECK(vm->holds);
+  vm->holds--;
+  check_idle(vm);
+}
+
+void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm)) {
+  vm->retired = true;
+  vm->idle = idle;
+  check_idle(vm);
+}
+
 static void *on_alloc(void *owner, void *ptr, size_t old_size, size_t new_size) {
   struct tg_vm *vm = owner;
   if (new_size > old_size && vm->memory_used + (new_size - old_size) > vm->memory_max) {
@@ -84,6 +113,8 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   lua_setallocf(vm->L, on_alloc, vm);
   lua_atpanic(vm->L, on_panic);
   tg_scope_init(vm->root, vm, NULL);
+  vm->root->emptied = on_root_emptied;
+  tg_loop_job_init(&vm->idle_job, on_idle);
   if (boot(vm, error)) return vm;
   tg_vm_free(vm);
   return NULL;

@@ -28,7 +28,8 @@ enum tg_role { TG_ROLE_LOOP, TG_ROLE_WORKER, TG_ROLE_BUILDER };
 /* What the process lends to its states; outlives them all. */
 struct tg_host {
   const struct tg_settings *settings;
-  struct tg_log *log;
+  struct tg_log *log;  /* may be NULL */
+  const char *app_dir; /* absolute */
   struct tg_shared_registry *shared;
   const char
       *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
@@ -52,7 +53,11 @@ struct tg_vm {
   struct tg_task *running; /* whose code is on the C stack; NULL between tasks */
   struct tg_list idle_tasks;
   unsigned idle_count;
-  unsigned task_count;    /* alive, idle ones not counted */
+  unsigned task_count; /* alive, idle ones not counted */
+  unsigned holds;      /* requests and the like that run on it */
+  bool retired;        /* a newer generation serves: it ends when nothing runs on it any more */
+  void (*idle)(struct tg_vm *vm); /* called once then, from its own thread */
+  struct tg_loop_job idle_job;
   struct tg_scope *root;  /* application scope: background tasks and req:after */
   struct tg_watch *watch; /* the thread's place in the watchdog's view; may be NULL */
   /* places in the registry (luaL_ref) */
@@ -78,6 +83,15 @@ void tg_vm_free(struct tg_vm *vm);
 
 /* The vm of a Lua state or of any coroutine in it. */
 struct tg_vm *tg_vm_of(lua_State *L);
+
+/* Something begins, or ends, that needs the state alive. */
+static inline void tg_vm_hold(struct tg_vm *vm) {
+  vm->holds++;
+}
+void tg_vm_release(struct tg_vm *vm);
+
+/* No new request will come: calls `idle` once nothing runs on it any more, soon. Own thread. */
+void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm));
 
 /* The sandbox's way out of memory trouble: collects everything when an allocation has failed.
  * Between tasks. */

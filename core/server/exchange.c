@@ -337,6 +337,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->started = server->log ? tg_clock_now() : uv_now(&server->loop->uv) * TG_MILLISECOND;
   exchange->port = &tg_exchange_local;
   exchange->handler = NULL;
+  exchange->peer = tg_slice(NULL, 0);
   exchange->gone = NULL;
   exchange->sent = NULL;
   exchange->body.read = body_read;
@@ -402,6 +403,14 @@ void tg_exchange_begin(struct tg_exchange *exchange) {
     answer_without_route(exchange, result);
     settle(exchange);
   }
+}
+
+struct tg_slice tg_exchange_peer(struct tg_exchange *exchange) {
+  char text[TG_ADDRESS_TEXT];
+  if (!exchange->peer.ptr && exchange->conn)
+    exchange->peer =
+        tg_arena_copy(&exchange->arena, tg_slice(text, tg_connection_peer(exchange->conn, text)));
+  return exchange->peer;
 }
 
 size_t tg_exchange_id(const struct tg_exchange *exchange, char out[40]) {

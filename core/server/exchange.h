@@ -69,6 +69,7 @@ struct tg_exchange {
   struct tg_arena arena;
   uint64_t started; /* monotonic: first byte of the head */
   uint64_t number;  /* of the exchange within its server, from 1; part of the request id */
+  struct tg_slice peer;
   const struct tg_exchange_port *port;
   void *handler; /* whoever handles it keeps its structure here */
   /* The client is gone (TG_EDISCONNECT), the body cannot be read (TG_ETIMEOUT, TG_ETOO_LARGE ...)
@@ -111,6 +112,17 @@ struct tg_exchange {
   char memory[2048]; /* first block of the arena */
 };
 
+/* What Lua objects hold of an exchange: emptied when the handler is done with it, so that an object
+ * that outlives its request is an error and not a dangling pointer. Every such userdata begins with
+ * it. */
+struct tg_exchange_ref {
+  struct tg_exchange *exchange;
+};
+
+/* Names of the userdata types that begin with a tg_exchange_ref. */
+#define TG_REQUEST_OBJECT "tg.request"
+#define TG_OUT_OBJECT     "tg.out"
+
 /* The table for handlers on the loop's thread. */
 extern const struct tg_exchange_port tg_exchange_local;
 
@@ -143,6 +155,9 @@ void tg_exchange_lose(struct tg_exchange *exchange, tg_status why);
 
 /* For the connection: there is room in the stream again. */
 void tg_exchange_room(struct tg_exchange *exchange, tg_status status);
+
+/* The client's address without its port, or "unix"; kept in the exchange's arena. */
+struct tg_slice tg_exchange_peer(struct tg_exchange *exchange);
 
 /* Writes the request id ("1a2b3c-0000002a", at most 40 bytes) and returns its length. */
 size_t tg_exchange_id(const struct tg_exchange *exchange, char out[40]);

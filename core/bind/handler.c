@@ -1,0 +1,292 @@
+/* The life of a handling.
+ *
+ * tg_handler_start runs the handler's coroutine to its first suspension at once: a handler that
+ * never suspends costs no trip through the ready list and no timer. Only when it has suspended is
+ * its deadline armed. When the task has ended and its scope is empty, the handling is concluded:
+ * failures are answered and logged there, once, and the exchange is given back. */
+#include "bind/handler.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log_record.h"
+#include "script/module.h"
+#include "script/vm.h"
+
+/// Functions of _core/entry.lua; not for routes.
+TG_MODULE(handler)
+
+/* ---- failures ---- */
+
+static void log_failure(struct tg_handling *handling, int status) {
+  struct tg_host *host = handling->vm->host;
+  if (!host->log || !tg_log_enabled(host->log, TG_LOG_ERROR)) return;
+  struct tg_error_view *error = handling->error;
+  struct tg_exchange *exchange = handling->exchange;
+  char id[40];
+  struct tg_log_record record;
+  tg_log_record_begin(&record, host->log, TG_LOG_ERROR, tg_buffer_slice(&error->message));
+  if (error->code[0]) tg_log_record_text(&record, "code", tg_slice_cstr(error->code));
+  if (error->place[0]) tg_log_record_text(&record, "place", tg_slice_cstr(error->place));
+  tg_log_record_text(&record, "route", exchange->route->name);
+  tg_log_record_text(&record, "defined", exchange->route->place);
+  tg_log_record_text(&record, "request", tg_slice(id, tg_exchange_id(exchange, id)));
+  tg_log_record_int(&record, "status", status);
+  if (handling->streaming) tg_log_record_int(&record, "bytes_sent", (int64_t)exchange->sent_bytes);
+  if (error->traceback.len)
+    tg_log_record_text(&record, "traceback", tg_buffer_slice(&error->traceback));
+  tg_log_record_end(&record, host->log);
+}
+
+/* The detail that a client may read: what tg.abort was given, or a word on a failure of a known
+ * kind. Never the message of a script's own error. */
+static struct tg_slice public_detail(const struct tg_error_view *error, int status) {
+  if (error->detail.len) return tg_buffer_slice(&error->detail);
+  if (status == 504) return TG_SLICE("the handler did not answer in time");
+  if (strcmp(error->code, "cpu_budget") == 0) return TG_SLICE("the handler used up its CPU budget");
+  return tg_slice(NULL, 0);
+}
+
+static int failure_status(const struct tg_handling *handling) {
+  const struct tg_error_view *error = handling->error;
+  if (handling->scope.timed_out) return 504;
+  if (strcmp(error->code, "cancelled") == 0) return 503;
+  if (strcmp(error->code, "cpu_budget") == 0) return 503;
+  return error->status;
+}
+
+#define FIELDS_MAX 16
+
+/* The view keeps tg.abort's headers as "name\nvalue\n" lines. */
+static size_t split_fields(struct tg_slice lines, struct tg_response_field fields[FIELDS_MAX]) {
+  size_t count = 0;
+  while (lines.len && count < FIELDS_MAX) {
+    struct tg_slice part[2];
+    for (int i = 0; i < 2; i++) {
+      const char *end = memchr(lines.ptr, '\n', lines.len);
+      if (!end) return count;
+      part[i] = tg_slice(lines.ptr, (size_t)(end - lines.ptr));
+      lines = tg_slice_skip(lines, part[i].len + 1);
+    }
+    fields[count++] = (struct tg_response_field){part[0], part[1]};
+  }
+  return count;
+}
+
+static void answer_failure(struct tg_handling *handling) {
+  struct tg_exchange *exchange = handling->exchange;
+  struct tg_error_view *error = handling->error;
+  int status = failure_status(handling);
+  bool asked = strcmp(error->code, "http") == 0; /* tg.abort is an answer, not a failure */
+  bool gone = strcmp(error->code, "cancelled") == 0 && !handling->scope.timed_out;
+  if (status >= 500 && !gone && !(asked && status != 500)) log_failure(handling, status);
+  if (exchange->answer_done) return;
+  if (exchange->head_sent) {
+    exchange->port->end(exchange, TG_ESCRIPT);
+    return;
+  }
+  tg_buffer_clear(&exchange->held);
+  struct tg_response_field fields[FIELDS_MAX];
+  size_t count = split_fields(tg_buffer_slice(&error->headers), fields);
+  if (status == 503 && count == 0)
+    fields[count++] = (struct tg_response_field){TG_SLICE("Retry-After"), TG_SLICE("1")};
+  tg_exchange_problem(exchange, status, public_detail(error, status), fields, count);
+}
+
+/* ---- the end ---- */
+
+static int l_run_after(lua_State *L) {
+  struct tg_vm *vm = tg_vm_of(L);
+  int ref = (int)luaL_checkinteger(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref);  // .. list
+  luaL_unref(L, LUA_REGISTRYINDEX, ref);
+  int list = lua_gettop(L);
+  for (int i = 1; i <= (int)lua_objlen(L, list); i++) {
+    struct tg_task *task = tg_task_new(vm, vm->root);
+    if (!task) return luaL_error(L, "too many tasks for req:after");
+    lua_rawgeti(L, list, i);  // .. list call
+    lua_xmove(L, task->co, 1);
+    tg_task_start(task, 0);
+  }
+  return 0;
+}
+
+struct after {
+  struct tg_vm *vm;
+  int ref;
+};
+
+static int l_after_sent(lua_State *L) {
+  struct after *after = lua_touserdata(L, 1);
+  lua_pushcfunction(L, l_run_after);
+  lua_pushinteger(L, after->ref);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+static void on_sent(void *owner) {
+  struct after *after = owner;
+  if (lua_cpcall(after->vm->L, l_after_sent, after) != 0) lua_pop(after->vm->L, 1);
+  tg_vm_release(after->vm);
+  free(after);
+}
+
+static void hand_over_after(struct tg_handling *handling) {
+  struct after *after = malloc(sizeof *after);
+  if (!after) return; /* without memory the work after the answer is lost, the answer is not */
+  *after = (struct after){.vm = handling->vm, .ref = handling->after_ref};
+  tg_vm_hold(handling->vm); /* the state must outlive it */
+  handling->exchange->sent = on_sent;
+  handling->exchange->sent_owner = after;
+}
+
+static void conclude(struct tg_handling *handling) {
+  struct tg_exchange *exchange = handling->exchange;
+  if (handling->concluded) *handling->concluded = true;
+  tg_scope_deinit(&handling->scope);
+  if (handling->error) {
+    answer_failure(handling);
+    tg_error_view_deinit(handling->error);
+    free(handling->error);
+  }
+  if (handling->object) tg_request_end(handling->object);
+  if (handling->out) handling->out->exchange = NULL;
+  if (handling->after_ref != LUA_NOREF) hand_over_after(handling);
+  struct tg_vm *vm = handling->vm;
+  exchange->gone = NULL;
+  exchange->handler = NULL;
+  exchange->port->finish(exchange);
+  tg_vm_release(vm);
+}
+
+static void on_emptied(struct tg_scope *scope) {
+  struct tg_handling *handling = scope->owner;
+  if (!handling->task) conclude(handling);
+}
+
+/* The scope's `emptied` follows when no child of the request is left; a failure does not wait for
+ * children that go on by themselves, it cancels them. */
+static void on_ended(struct tg_task *task, tg_status status, int nresults) {
+  struct tg_handling *handling = task->owner;
+  (void)nresults;
+  handling->task = NULL;
+  if (status == TG_OK) return;
+  handling->error = malloc(sizeof *handling->error);
+  if (handling->error) tg_error_view_init(handling->error, handling->vm->L, task->co, -1);
+  tg_scope_cancel(&handling->scope, "failed");
+}
+
+static void on_gone(struct tg_exchange *exchange, tg_status why) {
+  struct tg_handling *handling = exchange->handler;
+  tg_scope_cancel(&handling->scope, tg_status_name(why));
+}
+
+/* ---- the start ---- */
+
+static void refuse(struct tg_exchange *exchange, struct tg_vm *vm) {
+  struct tg_response_field retry = {TG_SLICE("Retry-After"), TG_SLICE("1")};
+  (void)vm;
+  tg_exchange_problem(exchange, 503, TG_SLICE("no memory is left for this request"), &retry, 1);
+  exchange->port->finish(exchange);
+}
+
+static void arm_deadline(struct tg_handling *handling) {
+  struct tg_exchange *exchange = handling->exchange;
+  if (handling->streaming) return;
+  uint64_t due = exchange->started + exchange->route->timeout;
+  if (tg_scope_deadline(&handling->scope, due)) tg_scope_cancel(&handling->scope, "out_of_memory");
+}
+
+void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_ref) {
+  struct tg_handling *handling = tg_arena_alloc(&exchange->arena, sizeof *handling);
+  if (!handling) {
+    refuse(exchange, vm);
+    return;
+  }
+  *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF};
+  tg_scope_init(&handling->scope, vm, vm->root);
+  handling->scope.owner = handling->scope.exchange = handling;
+  struct tg_task *task = tg_task_new(vm, &handling->scope);
+  if (!task) {
+    tg_scope_deinit(&handling->scope);
+    refuse(exchange, vm);
+    return;
+  }
+  tg_vm_hold(vm);
+  handling->scope.emptied = on_emptied;
+  handling->task = task;
+  task->owner = handling;
+  task->ended = on_ended;
+  task->cpu_budget = exchange->route->cpu;
+  exchange->handler = handling;
+  exchange->gone = on_gone;
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, vm->ref_entry);  // entry
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, run_ref);        // entry run
+  lua_pushlightuserdata(task->co, handling);                // entry run handling
+  bool concluded = false;
+  handling->concluded = &concluded;
+  tg_task_run_now(task, 2);
+  if (concluded) return; /* and the handling's memory may be another request's */
+  handling->concluded = NULL;
+  arm_deadline(handling);
+}
+
+/* ---- for others ---- */
+
+struct tg_handling *tg_handler_current(struct tg_vm *vm) {
+  return vm->running ? vm->running->scope->exchange : NULL;
+}
+
+struct tg_slice tg_handler_request_id(struct tg_vm *vm) {
+  struct tg_handling *handling = tg_handler_current(vm);
+  if (!handling) return tg_slice(NULL, 0);
+  tg_buffer_clear(&vm->scratch);
+  if (tg_buffer_reserve(&vm->scratch, 40)) return tg_slice(NULL, 0);
+  return tg_slice(vm->scratch.data, tg_exchange_id(handling->exchange, vm->scratch.data));
+}
+
+/* has_children(handling): are tasks alive in the request besides the handler? */
+static int l_has_children(lua_State *L) {
+  struct tg_handling *handling = lua_touserdata(L, 1);
+  lua_pushboolean(L, handling->scope.total > 1);
+  return 1;
+}
+
+/* stream_end(handling): the stream's function has returned. */
+static int l_stream_end(lua_State *L) {
+  struct tg_handling *handling = lua_touserdata(L, 1);
+  handling->exchange->port->end(handling->exchange, TG_OK);
+  return 0;
+}
+
+/* after(req, fn): fn runs when the last byte has left. */
+static int l_after(lua_State *L) {
+  struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  if (!ref->exchange) tg_error_throw(L, "request_over", "this request has been answered already");
+  struct tg_handling *handling = ref->exchange->handler;
+  if (handling->after_ref == LUA_NOREF) {
+    lua_newtable(L);
+    handling->after_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, handling->after_ref);  // req fn list
+  lua_pushvalue(L, 2);
+  lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"new_request", tg_request_new},
+                                     {"respond", tg_response_respond},
+                                     {"has_children", l_has_children},
+                                     {"stream_end", l_stream_end},
+                                     {"after", l_after},
+                                     {NULL, NULL}};
+
+int tg_open_handler(lua_State *L) {
+  lua_newtable(L);
+  luaL_register(L, NULL, functions);  // module
+  tg_request_open(L);
+  tg_response_open(L);
+  return 1;
+}

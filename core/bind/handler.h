@@ -1,0 +1,48 @@
+/* Joins an exchange to a Lua handler: one task in one scope, from the request object to the answer.
+ *
+ * The same code runs on loops and on workers; it reaches the client only through exchange->port,
+ * ->body and ->sink. A handling lives in the exchange's arena and ends before port->finish. */
+#ifndef TG_BIND_HANDLER_H
+#define TG_BIND_HANDLER_H
+
+#include <stdbool.h>
+
+#include "script/error.h"
+#include "script/task.h"
+#include "server/exchange.h"
+
+struct tg_request_object;
+
+struct tg_handling {
+  struct tg_exchange *exchange;
+  struct tg_vm *vm;
+  struct tg_scope scope;
+  struct tg_task *task;             /* the handler's own; NULL when it has ended */
+  struct tg_request_object *object; /* what Lua calls `req`; NULL before it was made */
+  struct tg_exchange_ref *out;      /* the stream's object; NULL where there is none */
+  struct tg_error_view *error;      /* the failure that is to be answered */
+  bool streaming;                   /* the head of a stream was decided */
+  bool *concluded;                  /* told to tg_handler_start while that runs; else NULL */
+  int after_ref;                    /* list of req:after functions, or LUA_NOREF */
+};
+
+/* Begins the handling: `run_ref` is the registry reference of the route's function in `vm`, whose
+ * thread this is. Makes exactly one answer and calls port->finish, now or later. */
+void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_ref);
+
+/* The handling whose task runs in this state now; NULL outside of a request. */
+struct tg_handling *tg_handler_current(struct tg_vm *vm);
+
+/* Request id of the running task, or an empty slice; valid until the next call. */
+struct tg_slice tg_handler_request_id(struct tg_vm *vm);
+
+/* bind/request.c: core functions for _core/entry.lua and _core/request.lua. */
+int tg_request_new(lua_State *L);   /* (handling) -> req */
+void tg_request_open(lua_State *L); /* metatable */
+void tg_request_end(struct tg_request_object *object);
+
+/* bind/response.c: respond(handling, ...) -> nothing, or fn, out for a stream. */
+int tg_response_respond(lua_State *L);
+void tg_response_open(lua_State *L);
+
+#endif

@@ -1,0 +1,326 @@
+/* `req`: a userdata that shows an exchange to Lua, field by field, when asked.
+ *
+ * Nothing is built that is not read: a handler that looks at one parameter pays for one. What was
+ * built is kept in the userdata's environment table. The object is emptied when the handler is
+ * done; reading what was not read before is an error then. */
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind/handler.h"
+#include "http/url.h"
+#include "script/plain.h"
+#include "script/vm.h"
+
+struct tg_request_object {
+  struct tg_exchange_ref ref; /* first: see server/exchange.h */
+  bool has_cache;             /* its environment is a table of its own */
+};
+
+enum { SLOT_REQUEST_META = 0 };
+
+static int ref_of(struct tg_vm *vm, int slot) {
+  return (int)(intptr_t)vm->bind[slot];
+}
+
+int tg_request_new(lua_State *L) {
+  struct tg_handling *handling = lua_touserdata(L, 1);
+  struct tg_request_object *object = lua_newuserdata(L, sizeof *object);  // .. req
+  object->ref.exchange = handling->exchange;
+  object->has_cache = false;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_REQUEST_META));  // .. req meta
+  lua_setmetatable(L, -2);                                                     // .. req
+  handling->object = object;
+  return 1;
+}
+
+void tg_request_end(struct tg_request_object *object) {
+  object->ref.exchange = NULL;
+}
+
+/* ---- fields ---- */
+
+static void push_slice(lua_State *L, struct tg_slice s) {
+  lua_pushlstring(L, s.ptr ? s.ptr : "", s.len);
+}
+
+static int push_method(lua_State *L, struct tg_exchange *x) {
+  push_slice(L, tg_method_name(x->request->method));
+  return 1;
+}
+
+static int push_decoded(lua_State *L, struct tg_exchange *x, struct tg_slice text, bool plus) {
+  struct tg_slice plain;
+  /* A pair of a query may be encoded badly; then it is shown as it was sent. */
+  push_slice(L, tg_url_decode(&x->arena, text, plus, &plain) == TG_OK ? plain : text);
+  return 1;
+}
+
+static int push_path(lua_State *L, struct tg_exchange *x) {
+  return push_decoded(L, x, x->request->path, false);
+}
+
+static int push_raw_path(lua_State *L, struct tg_exchange *x) {
+  push_slice(L, x->request->raw_path);
+  return 1;
+}
+
+static int push_query(lua_State *L, struct tg_exchange *x) {
+  struct tg_slice rest = x->request->query, name, value;
+  lua_newtable(L);  // .. query
+  while (tg_url_next_pair(&rest, &name, &value)) {
+    push_decoded(L, x, name, true);
+    push_decoded(L, x, value, true);
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
+static void push_number_text(lua_State *L, struct tg_slice text, bool whole) {
+  char copy[64];
+  size_t len = text.len < sizeof copy - 1 ? text.len : sizeof copy - 1;
+  memcpy(copy, text.ptr, len);
+  copy[len] = 0;
+  double number = strtod(copy, NULL);
+  if (whole && (number > 9007199254740992.0 || number < -9007199254740992.0))
+    tg_plain_push_int64(L, (uint64_t)strtoll(copy, NULL, 10), false);
+  else
+    lua_pushnumber(L, number);
+}
+
+static int push_params(lua_State *L, struct tg_exchange *x) {
+  const struct tg_route *route = x->route;
+  lua_createtable(L, 0, (int)route->param_count);  // .. params
+  for (uint32_t i = 0; i < route->param_count; i++) {
+    const struct tg_route_param *param = &route->params[i];
+    push_slice(L, param->name);
+    if (param->kind == TG_ROUTE_INT || param->kind == TG_ROUTE_NUM)
+      push_number_text(L, x->match.params[i], param->kind == TG_ROUTE_INT);
+    else
+      push_decoded(L, x, x->match.params[i], false);
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
+static void push_lower(lua_State *L, struct tg_slice name) {
+  char small[128];
+  if (name.len <= sizeof small) {
+    for (size_t i = 0; i < name.len; i++)
+      small[i] =
+          (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20 : name.ptr[i]);
+    lua_pushlstring(L, small, name.len);
+    return;
+  }
+  luaL_Buffer buffer;
+  luaL_buffinit(L, &buffer);
+  for (size_t i = 0; i < name.len; i++)
+    luaL_addchar(&buffer, (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20
+                                                                          : name.ptr[i]));
+  luaL_pushresult(&buffer);
+}
+
+static void add_field(lua_State *L, const struct tg_field *field) {  // .. headers
+  push_lower(L, field->name);                                        // .. headers name
+  lua_pushvalue(L, -1);
+  lua_rawget(L, -3);  // .. headers name old
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    push_slice(L, field->value);  // .. headers name value
+  } else {
+    /* RFC 9110 section 5.3; cookies have a separator of their own (RFC 6265 section 5.4) */
+    lua_pushstring(L, field->known == TG_FIELD_COOKIE ? "; " : ", ");
+    push_slice(L, field->value);
+    lua_concat(L, 3);  // .. headers name value
+  }
+  lua_rawset(L, -3);  // .. headers
+}
+
+static int l_header_of_any_case(lua_State *L) {
+  size_t len;
+  if (lua_type(L, 2) != LUA_TSTRING) return 0;
+  const char *name = lua_tolstring(L, 2, &len);
+  push_lower(L, tg_slice(name, len));  // headers name lower
+  if (lua_rawequal(L, 2, 3)) return 0;
+  lua_rawget(L, 1);
+  return 1;
+}
+
+static int push_headers(lua_State *L, struct tg_exchange *x) {
+  lua_createtable(L, 0, (int)x->request->field_count);  // .. headers
+  for (uint32_t i = 0; i < x->request->field_count; i++) add_field(L, &x->request->fields[i]);
+  if (luaL_newmetatable(L, "tg.headers")) {  // .. headers meta
+    lua_pushcfunction(L, l_header_of_any_case);
+    lua_setfield(L, -2, "__index");
+  }
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+static int push_trailers(lua_State *L, struct tg_exchange *x) {
+  lua_createtable(L, 0, (int)x->request->trailer_count);  // .. trailers
+  for (uint32_t i = 0; i < x->request->trailer_count; i++) add_field(L, &x->request->trailers[i]);
+  return 1;
+}
+
+static void add_cookies(lua_State *L, struct tg_slice value) {  // .. cookies
+  while (value.len) {
+    const char *semicolon = memchr(value.ptr, ';', value.len);
+    size_t len = semicolon ? (size_t)(semicolon - value.ptr) : value.len;
+    struct tg_slice pair = tg_slice_trim(tg_slice(value.ptr, len));
+    value = tg_slice_skip(value, semicolon ? len + 1 : len);
+    const char *equals = pair.len ? memchr(pair.ptr, '=', pair.len) : NULL;
+    if (!equals) continue;
+    struct tg_slice name = tg_slice_trim(tg_slice(pair.ptr, (size_t)(equals - pair.ptr)));
+    struct tg_slice text = tg_slice_trim(tg_slice_skip(pair, (size_t)(equals - pair.ptr) + 1));
+    if (text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"')
+      text = tg_slice(text.ptr + 1, text.len - 2);
+    push_slice(L, name);  // .. cookies name
+    lua_pushvalue(L, -1);
+    lua_rawget(L, -3);  // .. cookies name old
+    bool first = lua_isnil(L, -1);
+    lua_pop(L, 1);
+    if (!first) {
+      lua_pop(L, 1);
+      continue;
+    }
+    push_slice(L, text);
+    lua_rawset(L, -3);
+  }
+}
+
+static int push_cookies(lua_State *L, struct tg_exchange *x) {
+  lua_newtable(L);  // .. cookies
+  for (uint32_t i = 0; i < x->request->field_count; i++)
+    if (x->request->fields[i].known == TG_FIELD_COOKIE) add_cookies(L, x->request->fields[i].value);
+  return 1;
+}
+
+static int push_ctx(lua_State *L, struct tg_exchange *x) {
+  (void)x;
+  lua_newtable(L);
+  return 1;
+}
+
+static int push_id(lua_State *L, struct tg_exchange *x) {
+  char id[40];
+  lua_pushlstring(L, id, tg_exchange_id(x, id));
+  return 1;
+}
+
+static int push_remote(lua_State *L, struct tg_exchange *x) {
+  push_slice(L, tg_exchange_peer(x));
+  return 1;
+}
+
+static int push_scheme(lua_State *L, struct tg_exchange *x) {
+  (void)x;
+  lua_pushliteral(L, "http");
+  return 1;
+}
+
+static int push_host(lua_State *L, struct tg_exchange *x) {
+  push_slice(L, x->request->host);
+  return 1;
+}
+
+static int push_version(lua_State *L, struct tg_exchange *x) {
+  lua_pushstring(L, x->request->minor ? "1.1" : "1.0");
+  return 1;
+}
+
+static int push_route(lua_State *L, struct tg_exchange *x) {
+  push_slice(L, x->route->name);
+  return 1;
+}
+
+static const struct {
+  const char *name;
+  int (*push)(lua_State *L, struct tg_exchange *x);
+} fields[] = {
+    {"params", push_params},     {"query", push_query},
+    {"method", push_method},     {"path", push_path},
+    {"headers", push_headers},   {"cookies", push_cookies},
+    {"ctx", push_ctx},           {"id", push_id},
+    {"remote", push_remote},     {"host", push_host},
+    {"scheme", push_scheme},     {"version", push_version},
+    {"raw_path", push_raw_path}, {"trailers", push_trailers},
+    {"route", push_route},
+};
+
+/* ---- the object ---- */
+
+/* Upvalues: 1 field name -> index in `fields` + 1; 2 methods of _core/request.lua. */
+static int l_index(lua_State *L) {
+  struct tg_request_object *object = lua_touserdata(L, 1);
+  if (object->has_cache) {
+    lua_getfenv(L, 1);    // req key cache
+    lua_pushvalue(L, 2);  // req key cache key
+    lua_rawget(L, -2);    // req key cache value
+    if (!lua_isnil(L, -1)) return 1;
+  }
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  lua_rawget(L, lua_upvalueindex(1));  // req key index
+  int index = (int)lua_tointeger(L, -1);
+  if (index == 0) {
+    lua_pushvalue(L, 2);
+    lua_rawget(L, lua_upvalueindex(2));  // req key index method
+    return 1;
+  }
+  if (!object->ref.exchange)
+    tg_error_throw(L, "request_over", "req.%s: this request has been answered already",
+                   lua_tostring(L, 2));
+  fields[index - 1].push(L, object->ref.exchange);  // req key index value
+  if (!object->has_cache) {
+    lua_createtable(L, 0, 2);
+    lua_setfenv(L, 1);
+    object->has_cache = true;
+  }
+  lua_getfenv(L, 1);    // .. value cache
+  lua_pushvalue(L, 2);  // .. value cache key
+  lua_pushvalue(L, -3);
+  lua_rawset(L, -3);  // .. value cache
+  lua_pop(L, 1);
+  return 1;
+}
+
+static int l_newindex(lua_State *L) {
+  tg_error_throw(L, "read_only", "req.%s cannot be set; keep values of a request in req.ctx",
+                 lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?");
+}
+
+static int l_tostring(lua_State *L) {
+  struct tg_request_object *object = lua_touserdata(L, 1);
+  struct tg_exchange *x = object->ref.exchange;
+  if (!x) {
+    lua_pushliteral(L, "request (answered)");
+    return 1;
+  }
+  push_method(L, x);
+  lua_pushliteral(L, " ");
+  push_raw_path(L, x);
+  lua_concat(L, 3);
+  return 1;
+}
+
+void tg_request_open(lua_State *L) {        // .. module
+  luaL_newmetatable(L, TG_REQUEST_OBJECT);  // .. module meta
+  lua_createtable(L, 0, 32);                // .. module meta names
+  for (int i = 0; i < (int)(sizeof fields / sizeof fields[0]); i++) {
+    lua_pushinteger(L, i + 1);
+    lua_setfield(L, -2, fields[i].name);
+  }
+  lua_newtable(L);  // .. module meta names methods
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -5, "request_methods"); /* filled by _core/entry.lua */
+  lua_pushcclosure(L, l_index, 2);        // .. module meta index
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, l_newindex);
+  lua_setfield(L, -2, "__newindex");
+  lua_pushcfunction(L, l_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushliteral(L, "tg.request");
+  lua_setfield(L, -2, "__metatable");
+  tg_vm_of(L)->bind[SLOT_REQUEST_META] = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
+}

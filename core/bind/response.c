@@ -1,0 +1,258 @@
+/* What a handler returned -> an answer: the table of return forms in the user contract.
+ *
+ * Runs inside the task, so that a value that cannot be sent is an error of the handler like any
+ * other, with a traceback. Bodies are encoded into the state's scratch buffer, whose memory is kept
+ * from one request to the next. */
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+#include "bind/handler.h"
+#include "bind/json.h"
+#include "script/error.h"
+#include "script/vm.h"
+
+#define FIELDS_MAX   64
+#define SCRATCH_KEEP (256u * 1024)
+
+enum { SLOT_ANSWER_META = 1, SLOT_OUT_META = 2 };
+
+static int ref_of(struct tg_vm *vm, int slot) {
+  return (int)(intptr_t)vm->bind[slot];
+}
+
+static const struct tg_slice type_json = {"application/json", 16};
+static const struct tg_slice type_text = {"text/plain; charset=utf-8", 25};
+
+/* ---- headers ---- */
+
+struct fields {
+  struct tg_response_field at[FIELDS_MAX];
+  size_t count;
+  struct tg_slice content_type; /* given by the script; ptr NULL: not given */
+};
+
+static struct tg_slice string_at(lua_State *L, int index) {
+  struct tg_slice s;
+  s.ptr = lua_tolstring(L, index, &s.len);
+  return s;
+}
+
+static void add_field(lua_State *L, struct fields *fields, struct tg_slice name, int value) {
+  if (lua_type(L, value) != LUA_TSTRING)
+    tg_error_throw(L, "bad_header", "header '%.64s': the value is a %s; give a string", name.ptr,
+                   luaL_typename(L, value));
+  struct tg_slice text = string_at(L, value);
+  if (!tg_response_valid_field(name, text))
+    tg_error_throw(L, "bad_header",
+                   "header '%.64s' cannot be sent: a name is a token, and a value holds no control "
+                   "bytes such as CR, LF or NUL",
+                   name.ptr);
+  if (tg_slice_ieq(name, TG_SLICE("content-type"))) {
+    fields->content_type = text;
+    return;
+  }
+  if (fields->count == FIELDS_MAX)
+    tg_error_throw(L, "bad_header", "more than %d headers", FIELDS_MAX);
+  fields->at[fields->count++] = (struct tg_response_field){name, text};
+}
+
+/* Reads {name = value | list of values}. Numbers become strings in place, so that the slices stay
+ * anchored by the table. */
+static void read_fields(lua_State *L, int table, struct fields *fields) {
+  if (lua_isnoneornil(L, table)) return;
+  if (lua_type(L, table) != LUA_TTABLE)
+    tg_error_throw(L, "bad_header", "headers are a %s; give a table", luaL_typename(L, table));
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {  // .. name value
+    int value = lua_gettop(L);
+    if (lua_type(L, value - 1) != LUA_TSTRING)
+      tg_error_throw(L, "bad_header", "a header's name is a %s; give a string",
+                     luaL_typename(L, value - 1));
+    struct tg_slice name = string_at(L, value - 1);
+    if (lua_type(L, value) == LUA_TTABLE) {
+      for (int i = 1; i <= (int)lua_objlen(L, value); i++) {
+        lua_rawgeti(L, value, i);  // .. name value item
+        add_field(L, fields, name, value + 1);
+        lua_pop(L, 1);
+      }
+    } else if (lua_type(L, value) == LUA_TNUMBER) {
+      lua_pushvalue(L, value - 1);
+      lua_pushvalue(L, value);
+      (void)lua_tostring(L, -1);  // .. name value name text
+      lua_pushvalue(L, -1);
+      lua_insert(L, -3);     // .. name value text name text
+      lua_rawset(L, table);  // .. name value text
+      add_field(L, fields, name, lua_gettop(L));
+      lua_pop(L, 1);
+    } else {
+      add_field(L, fields, name, value);
+    }
+  }
+}
+
+/* ---- sending ---- */
+
+static void check(lua_State *L, tg_status status) {
+  if (status == TG_OK || status == TG_ECLOSED || status == TG_ECONFLICT) return;
+  if (status == TG_EINVALID)
+    tg_error_throw(L, "bad_answer", "the status must be a whole number from 200 to 599");
+  tg_error_throw(L, "bad_answer", "the answer could not be sent: %s", tg_status_text(status));
+}
+
+static void send_bytes(lua_State *L, struct tg_handling *handling, int status, struct tg_slice type,
+                       struct fields *fields, struct tg_slice body) {
+  struct tg_exchange *x = handling->exchange;
+  uint64_t most = handling->vm->host->settings->limits_response;
+  if (body.len > most)
+    tg_error_throw(
+        L, "too_large",
+        "the body has %zu bytes, and limits.response allows %llu; use tg.stream for more", body.len,
+        (unsigned long long)most);
+  struct tg_answer answer = {.status = status,
+                             .content_type = fields->content_type.ptr ? fields->content_type : type,
+                             .fields = fields->at,
+                             .field_count = fields->count,
+                             .body = body};
+  check(L, x->port->respond(x, &answer));
+}
+
+static void send_json(lua_State *L, struct tg_handling *handling, int status, struct fields *fields,
+                      int value) {
+  struct tg_buffer *scratch = &handling->vm->scratch;
+  const struct tg_settings *settings = handling->vm->host->settings;
+  struct tg_json_options options = {.max_depth = (unsigned)settings->limits_json_depth,
+                                    .max_size = (size_t)settings->limits_response};
+  struct tg_json_error error;
+  tg_buffer_clear(scratch);
+  tg_status encoded = tg_json_encode(L, value, scratch, &options, &error);
+  if (encoded) {
+    tg_json_push_error(L, encoded, &error);
+    lua_error(L);
+  }
+  send_bytes(L, handling, status, type_json, fields, tg_buffer_slice(scratch));
+  if (scratch->cap > SCRATCH_KEEP) tg_buffer_deinit(scratch);
+}
+
+/* ---- answer objects: tg.html, tg.json, tg.stream ... ---- */
+
+static int raw_field(lua_State *L, int table, const char *name) {  // .. -> .. value
+  lua_pushstring(L, name);
+  lua_rawget(L, table);
+  return lua_gettop(L);
+}
+
+static bool is_answer(lua_State *L, struct tg_vm *vm, int value) {
+  if (!lua_getmetatable(L, value)) return false;                    // .. meta
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(vm, SLOT_ANSWER_META));  // .. meta ours
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+static int begin_stream(lua_State *L, struct tg_handling *handling, int object, int status,
+                        struct tg_slice type, struct fields *fields) {
+  struct tg_exchange *x = handling->exchange;
+  struct tg_answer answer = {.status = status,
+                             .content_type = fields->content_type.ptr ? fields->content_type : type,
+                             .fields = fields->at,
+                             .field_count = fields->count};
+  int length = raw_field(L, object, "length");
+  answer.has_length = lua_type(L, length) == LUA_TNUMBER;
+  if (answer.has_length) answer.length = (uint64_t)lua_tonumber(L, length);
+  raw_field(L, object, "run");                                    // .. run
+  struct tg_exchange_ref *out = lua_newuserdata(L, sizeof *out);  // .. run out
+  out->exchange = NULL;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_OUT_META));  // .. run out meta
+  lua_setmetatable(L, -2);
+  tg_status begun = x->port->begin(x, &answer);
+  check(L, begun);
+  if (begun) return 0;
+  out->exchange = x;
+  handling->out = out;
+  handling->streaming = true;
+  /* A stream is bounded by timeouts.write and by its own code, not by the route's timeout. */
+  (void)!tg_scope_deadline(&handling->scope, 0);
+  if (x->request->method == TG_METHOD_HEAD) {
+    x->port->end(x, TG_OK);
+    return 0;
+  }
+  return 2;  // run out
+}
+
+static int send_object(lua_State *L, struct tg_handling *handling, int object, int status,
+                       struct fields *fields) {
+  raw_field(L, object, "kind");  // .. kind
+  const char *kind = lua_tostring(L, -1);
+  int own_status = raw_field(L, object, "status");  // .. kind status
+  if (lua_type(L, own_status) == LUA_TNUMBER) status = (int)lua_tointeger(L, own_status);
+  read_fields(L, raw_field(L, object, "headers"), fields);  // .. kind status headers
+  int type_index = raw_field(L, object, "type");
+  struct tg_slice type = lua_isstring(L, type_index) ? string_at(L, type_index) : tg_slice(NULL, 0);
+  if (kind && strcmp(kind, "stream") == 0)
+    return begin_stream(L, handling, object, status, type, fields);
+  int body = raw_field(L, object, "body");
+  if (kind && strcmp(kind, "json") == 0)
+    send_json(L, handling, status, fields, body);
+  else
+    send_bytes(L, handling, status, type, fields,
+               lua_isstring(L, body) ? string_at(L, body) : tg_slice("", 0));
+  return 0;
+}
+
+/* ---- return forms ---- */
+
+static int send_value(lua_State *L, struct tg_handling *handling, int status, struct fields *fields,
+                      int value) {
+  switch (lua_type(L, value)) {
+    case LUA_TNIL:
+    case LUA_TNONE:
+      send_bytes(L, handling, status, tg_slice(NULL, 0), fields, tg_slice("", 0));
+      return 0;
+    case LUA_TSTRING:
+      send_bytes(L, handling, status, type_text, fields, string_at(L, value));
+      return 0;
+    case LUA_TTABLE:
+      if (is_answer(L, handling->vm, value)) return send_object(L, handling, value, status, fields);
+      send_json(L, handling, status, fields, value);
+      return 0;
+    default:
+      tg_error_throw(L, "bad_answer",
+                     "the handler returned a %s%s; return a table, a string, nothing, or a status "
+                     "and one of these",
+                     luaL_typename(L, value), lua_type(L, value) == LUA_TNUMBER ? " alone" : "");
+  }
+}
+
+int tg_response_respond(lua_State *L) {
+  struct tg_handling *handling = lua_touserdata(L, 1);
+  struct fields fields = {.count = 0};
+  int count = lua_gettop(L) - 1;
+  if (handling->exchange->answer_done) return 0; /* the client is gone, or was told already */
+  if (count >= 2 && lua_type(L, 2) == LUA_TNUMBER) {
+    lua_Number status = lua_tonumber(L, 2);
+    if (status != floor(status) || status < 200 || status > 599)
+      tg_error_throw(L, "bad_answer", "the status must be a whole number from 200 to 599");
+    lua_settop(L, 4);
+    read_fields(L, 4, &fields);
+    return send_value(L, handling, (int)status, &fields, 3);
+  }
+  bool nothing = count == 0 || lua_isnil(L, 2);
+  lua_settop(L, 2);
+  return send_value(L, handling, nothing ? 204 : 200, &fields, 2);
+}
+
+void tg_response_open(lua_State *L) {  // .. module
+  struct tg_vm *vm = tg_vm_of(L);
+  lua_newtable(L);  // .. module meta
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "answer_meta"); /* given to tidegate/answers.lua */
+  vm->bind[SLOT_ANSWER_META] = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
+  luaL_newmetatable(L, TG_OUT_OBJECT);  // .. module meta
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -4, "out_methods"); /* filled by _core/entry.lua */
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "tg.out");
+  lua_setfield(L, -2, "__metatable");
+  vm->bind[SLOT_OUT_META] = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
+}
