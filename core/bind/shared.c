@@ -19,17 +19,17 @@
 /// ---@field bytes? integer budget of the dictionary, 4096 or more; 16 MiB unless somebody says so
 ///
 /// ---@class tidegate.shared_dictionary A dictionary that all loops and workers see; every call is one atomic step
-/// ---@field get fun(self, key: string): any the value, or nil
-/// ---@field set fun(self, key: string, value: any, ttl?: number): true stores; nil deletes; `ttl` in seconds
-/// ---@field add fun(self, key: string, value: any, ttl?: number): boolean stores only where there is none
-/// ---@field replace fun(self, key: string, value: any, ttl?: number): boolean stores only where there is one
-/// ---@field incr fun(self, key: string, by?: number, init?: number|false, ttl?: number): number? adds 1 or `by`; an absent key begins at 0 or `init`, with `ttl`; nil where `init` is false and there is none
-/// ---@field delete fun(self, key: string): boolean was there one?
-/// ---@field ttl fun(self, key: string): number? seconds left; math.huge without an end; nil where there is none
-/// ---@field expire fun(self, key: string, ttl?: number): boolean gives a key `ttl` seconds from now, or no end; false where there is none
+/// ---@field get fun(self, key: string|number): any the value, or nil
+/// ---@field set fun(self, key: string|number, value: any, ttl?: number): true stores; nil deletes; `ttl` in seconds
+/// ---@field add fun(self, key: string|number, value: any, ttl?: number): boolean stores only where there is none
+/// ---@field replace fun(self, key: string|number, value: any, ttl?: number): boolean stores only where there is one
+/// ---@field incr fun(self, key: string|number, by?: number, init?: number|false, ttl?: number): number? adds 1 or `by`; an absent key begins at 0 or `init`, with `ttl`; nil where `init` is false and there is none
+/// ---@field delete fun(self, key: string|number): boolean was there one?
+/// ---@field ttl fun(self, key: string|number): number? seconds left; math.huge without an end; nil where there is none
+/// ---@field expire fun(self, key: string|number, ttl?: number): boolean gives a key `ttl` seconds from now, or no end; false where there is none
 ///
 /// ---@alias tidegate.shared fun(name: string, options?: tidegate.shared_options): tidegate.shared_dictionary
-TG_MODULE(shared);
+TG_MODULE(shared)
 
 #define KEEP_MAX ((size_t)64 << 10) /* a larger buffer is not kept for the next call */
 
@@ -66,10 +66,10 @@ static struct dictionary *check_self(lua_State *L) {
   return lua_touserdata(L, 1);
 }
 
+/* A number stands for its text, as in a path. */
 static struct tg_slice check_key(lua_State *L) {
   struct tg_slice key;
-  luaL_checktype(L, 2, LUA_TSTRING);
-  key.ptr = lua_tolstring(L, 2, &key.len);
+  key.ptr = luaL_checklstring(L, 2, &key.len);
   return key;
 }
 
@@ -156,9 +156,11 @@ static int fail(lua_State *L, tg_status status) {
 /* --- methods --- */
 
 static int l_get(lua_State *L) {
-  struct dictionary *self = check_self(L), *holder = take_buffer(L, self);
+  struct dictionary *self = check_self(L);
+  struct tg_slice key = check_key(L);
+  struct dictionary *holder = take_buffer(L, self);
   struct tg_shared_value value;
-  tg_status status = tg_shared_get(self->shared, check_key(L), &holder->bytes, &value);
+  tg_status status = tg_shared_get(self->shared, key, &holder->bytes, &value);
   if (status == TG_ENOT_FOUND) return 0;
   if (status) return fail(L, status);
   holder->busy = true;
@@ -234,7 +236,7 @@ static int l_expire(lua_State *L) {
 
 static uint64_t check_budget(lua_State *L, int index) {
   if (lua_isnoneornil(L, index)) return 0;
-  luaL_checktype(L, index, LUA_TTABLE);
+  if (!lua_istable(L, index)) luaL_argerror(L, 2, "a table of options expected");
   lua_pushliteral(L, "bytes");
   lua_rawget(L, index);
   double bytes = lua_tonumber(L, -1);
@@ -242,15 +244,15 @@ static uint64_t check_budget(lua_State *L, int index) {
   lua_pop(L, 1);
   if (!given) return 0;
   if (!(bytes >= TG_SHARED_BYTES_MIN && bytes <= 1e15))
-    luaL_argerror(L, index, "bytes is a number, 4096 or more");
+    luaL_argerror(L, 2, "bytes is a number, 4096 or more");
   return (uint64_t)bytes;
 }
 
-/* tg.shared(name, options): the arguments come after the module itself. Upvalue 2 keeps the objects
- * by name. */
+/* tg.shared(name, options): the arguments come after the module itself, which messages do not
+ * count. Upvalue 2 keeps the objects by name. */
 static int l_shared(lua_State *L) {
   struct tg_slice name;
-  luaL_checktype(L, 2, LUA_TSTRING);
+  if (lua_type(L, 2) != LUA_TSTRING) return luaL_argerror(L, 1, "the dictionary's name expected");
   name.ptr = lua_tolstring(L, 2, &name.len);
   uint64_t bytes = check_budget(L, 3);
   lua_pushvalue(L, 2);
@@ -260,7 +262,7 @@ static int l_shared(lua_State *L) {
   if (!registry) tg_error_throw(L, "not_available", "tg.shared is not available here");
   struct tg_shared *shared;
   tg_status status = tg_shared_registry_get(registry, name, bytes, &shared);
-  if (status == TG_EINVALID) return luaL_argerror(L, 2, "a name has 1 to 255 bytes");
+  if (status == TG_EINVALID) return luaL_argerror(L, 1, "a name has 1 to 255 bytes");
   if (status == TG_EOVERLOAD) tg_error_throw(L, "overload", "tg.shared: too many dictionaries");
   if (status) return fail(L, status);
   if (!lua_isnil(L, -1)) return 1;
