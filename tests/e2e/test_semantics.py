@@ -173,10 +173,6 @@ return {
   ["GET /l7-line"] = function() local ok, err = pcall(function() undeclared = 1 end) return { ok = ok, err = tostring(err) } end,
 }
 """,
-    "routes/errors.lua": """
-return { errors = { [418] = function(err, req) return 418, "custom teapot" end },
-  ["GET /teapot"] = function() require("tidegate").abort(418, "x") end }
-""",
 }
 
 
