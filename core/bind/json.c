@@ -11,6 +11,7 @@
 #include "script/error.h"
 #include "script/module.h"
 #include "script/plain.h"
+#include "script/vm.h"
 
 /// ---@class tidegate.json
 /// ---@field null lightuserdata JSON's null, inside tables and out; the same as tg.null
@@ -70,8 +71,12 @@ static bool option(lua_State *L, const char *name) {
   return value;
 }
 
+static unsigned depth_limit(lua_State *L) {
+  return (unsigned)tg_vm_of(L)->host->settings->limits_json_depth;
+}
+
 static int l_encode(lua_State *L) {
-  struct tg_json_options opts = {0};
+  struct tg_json_options opts = {.max_depth = depth_limit(L)};
   struct tg_json_error err;
   luaL_checkany(L, 1);
   if (!lua_isnoneornil(L, 2)) {
@@ -95,12 +100,13 @@ static int l_encode(lua_State *L) {
 }
 
 static int l_decode(lua_State *L) {
+  struct tg_json_limits limits = {.max_depth = depth_limit(L)};
   struct tg_json_error err;
   struct tg_slice text;
   luaL_checktype(L, 1, LUA_TSTRING);
   lua_settop(L, 1);
   text.ptr = lua_tolstring(L, 1, &text.len);
-  tg_status status = tg_json_decode(L, text, NULL, &err);
+  tg_status status = tg_json_decode(L, text, &limits, &err);
   if (!status) return 1;
   tg_json_push_error(L, status, &err);
   return lua_error(L);
