@@ -389,9 +389,12 @@ struct tg_shared_registry *tg_shared_registry_new(uint64_t (*clock)(void)) {
 static void shared_free(struct tg_shared *shared) {
   for (size_t i = 0; i < SHARDS; i++) {
     struct shard *shard = &shared->shards[i];
-    struct tg_list *node;
-    while ((node = tg_list_take_first(&shard->recent)))
-      free(TG_CONTAINER(node, struct entry, recent));
+    for (size_t b = 0; shard->buckets && b <= shard->mask; b++) {
+      for (struct entry *entry = shard->buckets[b], *next; entry; entry = next) {
+        next = entry->next;
+        free(entry);
+      }
+    }
     free(shard->buckets);
     pthread_mutex_destroy(&shard->lock);
   }

@@ -40,6 +40,7 @@ static void check_problem(struct tg_slice text) {
   struct tg_buffer out = {0};
   TG_CHECK(tg_response_write_problem(&out, 400, text, text) == TG_OK);
   struct tg_slice rest = tg_buffer_slice(&out);
+  TG_CHECK(rest.ptr);
   while (rest.len) {
     size_t len = tg_utf8_sequence(rest.ptr, rest.len);
     TG_CHECK(len > 0 && (unsigned char)rest.ptr[0] >= 0x20 && rest.ptr[0] != 0x7F);
