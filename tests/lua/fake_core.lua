@@ -136,7 +136,7 @@ function M.new(over)
       for index, task in ipairs(tasks) do
         if not outcomes[index] then
           in_task = true
-          local ok, first, second = coroutine.resume(task, second)
+          local ok, first = coroutine.resume(task)
           in_task = false
           if not ok or coroutine.status(task) == "dead" then
             outcomes[index] = { ok, first }

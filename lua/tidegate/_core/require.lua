@@ -93,7 +93,7 @@ return function(core, grants, sandbox, tg)
       local file = files[file_name]
       if file then
         if file.problem then
-          return error(file.problem, 0)
+          error(file.problem, 0)
         end
         return file.chunk
       end
@@ -104,7 +104,7 @@ return function(core, grants, sandbox, tg)
         end
         local chunk, problem = load(source, "@" .. file_name, "t", env)
         if not chunk then
-          return error(problem, 0)
+          error(problem, 0)
         end
         return chunk
       end
@@ -154,7 +154,7 @@ return function(core, grants, sandbox, tg)
     else
       tried_c = "\n\tno C module: blocking routes load them, here grants.c_modules of tidegate.lua must name it"
     end
-    return error(("module '%s' not found:%s%s"):format(name, tried_lua, tried_c), 3)
+    error(("module '%s' not found:%s%s"):format(name, tried_lua, tried_c), 3)
   end
 
   -- Keeps where a module failed, because the pcall around it ends its traceback.
@@ -232,7 +232,7 @@ return function(core, grants, sandbox, tg)
   --- @return any
   function env.require(name)
     if type(name) ~= "string" then
-      return error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2)
+      error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2)
     end
     local value = loaded[name]
     if value ~= nil then

@@ -186,7 +186,7 @@ return function(core, grants, env, public_env)
 
   local function load_text(chunk, name, mode, ...)
     if type(chunk) ~= "string" and type(chunk) ~= "function" then
-      return error("bad argument #1 to 'load' (string or function expected, got " .. type(chunk) .. ")", 2)
+      error("bad argument #1 to 'load' (string or function expected, got " .. type(chunk) .. ")", 2)
     end
     if not text_chunk(chunk) or mode == "b" then
       return nil, "bytecode: only source text is loaded"
@@ -246,6 +246,9 @@ return function(core, grants, env, public_env)
     where = where == nil and 1 or where
     if where == 0 then
       return public_env
+    end
+    if type(where) ~= "number" and type(where) ~= "function" then
+      error("bad argument #1 to 'getfenv' (function or level expected, got " .. type(where) .. ")", 2)
     end
     local found = env_of(where)
     if found == env or found == real_globals then

@@ -57,7 +57,7 @@ function M.render(err, source)
     out[#out + 1] = " --> " .. place
   end
   if source and err.line then
-    local width = math.max(2, #tostring(err.line))
+    local width = math.max(3, #tostring(err.line) + 1)
     local lines = lines_of(source, math.max(1, err.line - 1), err.line)
     for number = math.max(1, err.line - 1), err.line do
       if lines[number] then
