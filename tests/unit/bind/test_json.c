@@ -11,6 +11,8 @@
 
 #include "base/buffer.h"
 #include "bind/json.h"
+#include "plain_vm.h"
+#include "script/module.h"
 #include "script/plain.h"
 
 #include <cmocka.h>
@@ -29,6 +31,8 @@ static int teardown(void **state) {
   lua_close(L);
   return 0;
 }
+
+TG_MODULE(json)
 
 struct text {
   const char *name;
@@ -110,6 +114,30 @@ static void test_depth(void **state) {
   assert_int_equal(decode(L, text, sizeof text, NULL), TG_ERANGE);
   limits = (struct tg_json_limits){.max_size = 4};
   assert_int_equal(tg_json_decode(L, TG_SLICE("12345"), &limits, NULL), TG_ETOO_LARGE);
+}
+
+/* The deepest that the settings allow, both ways. */
+static void test_deepest(void **state) {
+  lua_State *L = *state;
+  struct tg_buffer text = {0}, again = {0};
+  for (unsigned i = 0; i < TG_JSON_DEPTH_MAX; i++)
+    assert_int_equal(tg_buffer_append(&text, "{\"a\":", 5), TG_OK);
+  assert_int_equal(tg_buffer_append(&text, "0", 1), TG_OK);
+  for (unsigned i = 0; i < TG_JSON_DEPTH_MAX; i++)
+    assert_int_equal(tg_buffer_append(&text, "}", 1), TG_OK);
+  struct tg_json_limits limits = {.max_depth = 100000};
+  struct tg_json_options opts = {.max_depth = 100000};
+  assert_int_equal(tg_json_decode(L, tg_buffer_slice(&text), &limits, NULL), TG_OK);
+  assert_int_equal(tg_json_encode(L, 1, &again, &opts, NULL), TG_OK);
+  assert_int_equal(again.len, text.len);
+  lua_newtable(L);
+  lua_insert(L, 1);
+  lua_rawseti(L, 1, 1);
+  tg_buffer_clear(&again);
+  assert_int_equal(tg_json_encode(L, 1, &again, &opts, NULL), TG_ERANGE);
+  lua_settop(L, 0);
+  tg_buffer_deinit(&text);
+  tg_buffer_deinit(&again);
 }
 
 static void test_decode_place(void **state) {
@@ -393,14 +421,61 @@ static void test_out_of_memory(void **state) {
   lua_close(L);
 }
 
+/* --- tg.json --- */
+
+static void test_module(void **state) {
+  (void)state;
+  static const char *const rows[] = {
+      "return module.encode({a = 1}) == '{\"a\":1}'",
+      "return module.encode(nil) == 'null' and module.encode(module.null) == 'null'",
+      "return module.encode({b = 1, a = 2}, {sorted = true, pretty = true}) == '{\\n  \"a\": 2,\\n "
+      " "
+      "\"b\": 1\\n}'",
+      "return module.encode(module.array()) == '[]' and module.encode(module.array{}) == '[]'",
+      "return module.is_array(module.decode('[]')) and not module.is_array({}) and not "
+      "module.is_array('x')",
+      "local t = {} return rawequal(module.array(t), t)",
+      "return not pcall(module.array, setmetatable({}, {}))",
+      "return module.encode(module.decode('[[],{},[1],null]')) == '[[],{},[1],null]'",
+      "local ok, e = pcall(module.encode, {a = {print}}) return not ok and e.code == 'json' and "
+      "e.path == '$.a[1]' and e.message == '$.a[1] cannot be JSON: a function'",
+      "local ok, e = pcall(module.encode, {a = '\\255'}) return not ok and e.message == '$.a "
+      "cannot "
+      "be JSON: invalid UTF-8 at byte 1'",
+      "local ok, e = pcall(module.decode, '[1,\\n 01]') return not ok and e.code == 'json' and "
+      "e.line == 2 and e.column == 3 and e.offset == 6",
+      "local ok, e = pcall(module.decode, ('['):rep(200)) return e.message:find('too deep')",
+      "local ok, e = pcall(module.decode, 5) return not ok and type(e) == 'string'",
+      "local ok, e = pcall(module.encode, 5, 6) return not ok and type(e) == 'string'",
+      "return #module.encode(('x'):rep(2^20)) == 2^20 + 2 and module.encode(1) == '1'",
+      /* A finalizer that encodes while encode makes its string. */
+      "local n = 0 for i = 1, 20000 do local p = newproxy(true) getmetatable(p).__gc = function() "
+      "n "
+      "= n + 1 assert(module.encode({('y'):rep(50)}) == '[\"' .. ('y'):rep(50) .. '\"]') end "
+      "assert(module.encode({i .. ''}) == '[\"' .. i .. '\"]') end return n > 0",
+  };
+  struct plain_vm plain;
+  lua_State *L = plain_vm_open(&plain, tg_open_json);
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (luaL_dostring(L, rows[i])) fail_msg("%s: %s", rows[i], lua_tostring(L, -1));
+    if (!lua_toboolean(L, -1)) fail_msg("not so: %s", rows[i]);
+    lua_settop(L, 0);
+  }
+  plain.settings.limits_json_depth = 2;
+  assert_int_equal(luaL_dostring(L, "return pcall(module.decode, '[[[]]]')"), 0);
+  assert_false(lua_toboolean(L, 1));
+  lua_settop(L, 0);
+  plain_vm_close(&plain);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_refused),        TEST(test_accepted),     TEST(test_cut_off),
-      TEST(test_depth),          TEST(test_decode_place), TEST(test_encode),
-      TEST(test_encode_options), TEST(test_encode_bomb),  TEST(test_long_path),
-      TEST(test_decode_values),  TEST(test_long_strings), TEST(test_round_trip_doubles),
-      TEST(test_out_of_memory),
+      TEST(test_refused),        TEST(test_accepted),           TEST(test_cut_off),
+      TEST(test_depth),          TEST(test_decode_place),       TEST(test_encode),
+      TEST(test_encode_options), TEST(test_encode_bomb),        TEST(test_long_path),
+      TEST(test_decode_values),  TEST(test_long_strings),       TEST(test_round_trip_doubles),
+      TEST(test_out_of_memory),  cmocka_unit_test(test_module),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
