@@ -21,6 +21,7 @@ static struct tg_slice take_text(struct tg_slice *rest) {
 
 static void check_lines(struct tg_slice head, size_t fields) {
   size_t lines = 0, at = 0;
+  TG_CHECK(head.ptr);
   while (at < head.len) {
     size_t begin = at;
     while (head.ptr[at] != '\r') {

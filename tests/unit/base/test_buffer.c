@@ -41,7 +41,7 @@ static void formatted_text(void **state) {
   assert_int_equal(tg_buffer_format(&buffer, "%s=%d;", "a", 1), TG_OK);
   assert_int_equal(tg_buffer_format(&buffer, "%0400d", 2), TG_OK);
   assert_int_equal(tg_buffer_size(&buffer), 404);
-  assert_true(tg_slice_starts(tg_buffer_slice(&buffer), TG_SLICE("a=1;000")));
+  assert_memory_equal(buffer.data, "a=1;000", 7);
   tg_buffer_deinit(&buffer);
 }
 
@@ -51,7 +51,8 @@ static void room_that_cannot_be_is_refused(void **state) {
   assert_int_equal(tg_buffer_append(&buffer, "abc", 3), TG_OK);
   assert_int_equal(tg_buffer_reserve(&buffer, SIZE_MAX), TG_ENOMEM);
   assert_int_equal(tg_buffer_reserve(&buffer, SIZE_MAX / 4), TG_ENOMEM);
-  assert_true(tg_slice_eq(tg_buffer_slice(&buffer), TG_SLICE("abc")));
+  assert_int_equal(tg_buffer_size(&buffer), 3);
+  assert_memory_equal(buffer.data, "abc", 3);
   assert_int_equal(tg_buffer_append(&buffer, NULL, 0), TG_OK);
   tg_buffer_deinit(&buffer);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -65,11 +66,23 @@ static void written_dates_read_back(void **state) {
   }
 }
 
+static void rfc3339_agrees_with_the_library(void **state) {
+  (void)state;
+  char out[32], expected[32];
+  for (uint64_t t = 0; t < 18000000000ull; t += 86400ull * 7 + 3661) {
+    time_t seconds = (time_t)t;
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t len = strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%S.007Z", &tm);
+    assert_int_equal(tg_clock_rfc3339(t * TG_SECOND + 7 * TG_MILLISECOND, out), len);
+    assert_string_equal(out, expected);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(clocks_go_forward),
-      cmocka_unit_test(dates_are_written),
-      cmocka_unit_test(dates_are_read),
+      cmocka_unit_test(clocks_go_forward),       cmocka_unit_test(dates_are_written),
+      cmocka_unit_test(dates_are_read),          cmocka_unit_test(rfc3339_agrees_with_the_library),
       cmocka_unit_test(written_dates_read_back),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

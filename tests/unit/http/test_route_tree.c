@@ -270,7 +270,7 @@ static char *repeated(const char *unit, size_t count, const char *tail) {
   size_t len = strlen(unit);
   char *text = malloc(len * count + strlen(tail) + 1);
   for (size_t i = 0; i < count; i++) memcpy(text + i * len, unit, len);
-  strcpy(text + len * count, tail);
+  memcpy(text + len * count, tail, strlen(tail) + 1);
   return text;
 }
 
@@ -293,7 +293,7 @@ static void limits_of_patterns(void **state) {
   assert_route(f, GET, "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16", 2);
   assert_int_equal(f->match.param_count, TG_ROUTE_PARAMS_MAX);
   assert_param(f, 15, "16");
-  strcat(wide, "/{q}");
+  snprintf(wide + strlen(wide), sizeof wide - strlen(wide), "/{q}");
   assert_int_equal(tg_route_tree_add(f->tree, BIT(GET), tg_slice_cstr(wide), 1, &other, &why),
                    TG_EINVALID);
   char *longest = repeated("b", TG_ROUTE_SEGMENT_MAX, "");
@@ -317,7 +317,7 @@ static void two_thousand_segments_are_answered_at_once(void **state) {
     pattern[0] = 0;
     for (int i = 0; i < 10; i++)
       snprintf(pattern + strlen(pattern), 16, mask >> i & 1 ? "/{p%d}" : "/{p%d:int}", i);
-    strcat(pattern, "/end");
+    snprintf(pattern + strlen(pattern), sizeof pattern - strlen(pattern), "/end");
     add(f, BIT(GET), pattern, (uint32_t)mask);
   }
   char *many = repeated("/1", 2000, "");
