@@ -130,7 +130,7 @@ static double read_c(const char *text) {
  * that reads back, if any; subnormal ones may have a much shorter one. */
 static size_t write_far(double value, char *out) {
   for (int precision = value < 2.2250738585072014e-308 ? 0 : 14;; precision++) {
-    char text[48], digits[TG_NUMBER_LEN];
+    char text[48], digits[TG_NUMBER_LEN] = "0";
     snprintf(text, sizeof text, "%.*e", precision, value);
     int count = 0;
     const char *p = text;

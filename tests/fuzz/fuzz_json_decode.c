@@ -27,6 +27,7 @@ static int l_round(lua_State *L) {
   TG_CHECK(tg_utf8_check(first.data, first.len) == first.len);
   TG_CHECK(tg_json_decode(L, tg_buffer_slice(&first), NULL, &err) == TG_OK);
   TG_CHECK(tg_json_encode(L, 2, &second, &sorted, &err) == TG_OK);
+  TG_CHECK(first.data && second.data);
   TG_CHECK(tg_slice_eq(tg_buffer_slice(&first), tg_buffer_slice(&second)));
   tg_buffer_deinit(&first);
   tg_buffer_deinit(&second);

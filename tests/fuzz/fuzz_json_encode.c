@@ -16,7 +16,7 @@ static void encode(lua_State *L, const struct tg_json_options *opts) {
   tg_buffer_consume(&out, 1);
   int top = lua_gettop(L);
   tg_status status = tg_json_encode(L, top, &out, opts, &err);
-  TG_CHECK(lua_gettop(L) == top && tg_buffer_slice(&out).ptr[0] == 'b');
+  TG_CHECK(out.data && lua_gettop(L) == top && tg_buffer_slice(&out).ptr[0] == 'b');
   if (status) {
     TG_CHECK(tg_buffer_size(&out) == 1 && err.text && err.path[0] == '$');
     TG_CHECK(tg_utf8_check(err.path, strlen(err.path)) == strlen(err.path));

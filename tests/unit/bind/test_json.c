@@ -471,11 +471,21 @@ static void test_module(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_refused),        TEST(test_accepted),           TEST(test_cut_off),
-      TEST(test_depth),          TEST(test_decode_place),       TEST(test_encode),
-      TEST(test_encode_options), TEST(test_encode_bomb),        TEST(test_long_path),
-      TEST(test_decode_values),  TEST(test_long_strings),       TEST(test_round_trip_doubles),
-      TEST(test_out_of_memory),  cmocka_unit_test(test_module),
+      TEST(test_refused),
+      TEST(test_accepted),
+      TEST(test_cut_off),
+      TEST(test_depth),
+      TEST(test_deepest),
+      TEST(test_decode_place),
+      TEST(test_encode),
+      TEST(test_encode_options),
+      TEST(test_encode_bomb),
+      TEST(test_long_path),
+      TEST(test_decode_values),
+      TEST(test_long_strings),
+      TEST(test_round_trip_doubles),
+      TEST(test_out_of_memory),
+      cmocka_unit_test(test_module),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
