@@ -1,0 +1,97 @@
+/* One immutable version of the application, with a Lua state for each loop and for each worker that
+ * has needed one.
+ *
+ * Built on the builder's thread (tg_generation_build), published by app/process.c to all loops at
+ * once, retired when a newer one is there, and freed when the last state of it is closed. `refs`
+ * counts states and whoever holds it on the side. */
+#ifndef TG_APP_GENERATION_H
+#define TG_APP_GENERATION_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "app/bundle.h"
+#include "script/vm.h"
+#include "server/routing.h"
+
+struct tg_generation;
+
+/* What of tidegate.lua belongs to the process and not to a state. */
+struct tg_config {
+  char **listen; /* NULL-terminated, may be empty */
+  struct tg_settings settings;
+  struct tg_config_pool {
+    char name[64];
+    unsigned size, queue; /* 0: not given */
+    uint64_t max_wait;    /* nanoseconds; 0: not given */
+  } * pools;
+  size_t pool_count;
+  char log_level[8];  /* "" where it is not said */
+  char log_access[8]; /* "json", "text", "off", or "" */
+};
+
+/* Why an application cannot be built: text in the caret form for people, a JSON array for programs.
+ */
+struct tg_load_errors {
+  size_t count;
+  char *text;
+  char *json;
+};
+
+struct tg_generation {
+  uint64_t number;
+  atomic_uint refs;
+  struct tg_bundle *bundle;
+  struct tg_config config;
+  struct tg_route_tree *tree;
+  struct tg_route *routes;
+  uint32_t route_count;
+  struct tg_arena arena; /* names of routes and parameters */
+  struct tg_routing routing;
+  struct tg_vm **vms; /* by loop index; each belongs to its loop once published */
+  unsigned vm_count;
+  void (*handle)(struct tg_exchange *exchange);
+  void *process;
+};
+
+/* A state's share of its generation: vm->owner. */
+struct tg_app_state {
+  struct tg_generation *generation;
+  int *run_refs; /* by route id: the function, in this state's registry */
+  int on_stop_ref;
+};
+
+struct tg_build {
+  struct tg_host *host;
+  struct tg_loop *loop; /* the builder's own: on_start runs here */
+  const char *dir;
+  const char *config; /* NULL: tidegate.lua of dir */
+  uint64_t number;
+  unsigned loops;   /* states to make; 0: one, of role builder, for `check` */
+  bool start_hooks; /* run on_start in each state */
+  void (*handle)(struct tg_exchange *exchange);
+};
+
+/* Reads, compiles, loads and checks; on failure NULL and *errors filled (the caller deinits).
+ * On the thread whose stack is large enough for Lua (64 MiB). */
+struct tg_generation *tg_generation_build(const struct tg_build *build,
+                                          struct tg_load_errors *errors);
+
+void tg_load_errors_deinit(struct tg_load_errors *errors);
+
+/* Makes one more state of the generation, for a worker, on the worker's thread and loop. The state
+ * holds a reference. NULL with *error (malloc'ed) when it fails. */
+struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_host *host,
+                                   struct tg_loop *loop, enum tg_role role, unsigned index,
+                                   char **error);
+
+/* Closes a state of a generation, and the generation with its last one. Any thread. */
+void tg_generation_free_vm(struct tg_vm *vm);
+
+void tg_generation_hold(struct tg_generation *generation);
+void tg_generation_release(struct tg_generation *generation);
+
+/* Runs on_stop of a state on its own loop, if it has one; calls `done` (maybe at once). */
+void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm));
+
+#endif

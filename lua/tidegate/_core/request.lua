@@ -1,0 +1,149 @@
+-- Methods of `req` and of a stream's `out`. The fields of `req` are in core/bind/request.c.
+
+local core = require "tidegate._core.core"
+local tg = require "tidegate"
+
+local read = tg._ops.body_read
+local write = tg._ops.stream_write
+local throw = core.error_throw
+
+local M = { request = {}, out = {} }
+local request, out = M.request, M.out
+
+-- The body is kept where req.ctx is kept: one table a request, invisible to the route.
+local bodies = setmetatable({}, { __mode = "k" })
+
+--- The whole body as a string; empty where there is none. ⏸
+--- It is kept: reading it again, or as JSON, costs nothing and takes nothing from others.
+--- @return string
+function request:text()
+  local text = bodies[self]
+  if text == false then
+    throw("body_taken", "req:chunks() has taken the body already")
+  end
+  if not text then
+    text = read(self, true)
+    bodies[self] = text
+  end
+  return text
+end
+
+--- The body as JSON (RFC 8259). ⏸ Answers 400 when it is malformed, 415 when the content type says that it is none.
+--- @return any
+function request:json()
+  local kind = self.headers["content-type"]
+  if kind and not kind:lower():find("^%s*application/[%w.+-]*json") then
+    throw("http", "415", { status = 415, detail = "the body is not JSON: the content type is " .. kind })
+  end
+  local text = request.text(self)
+  local ok, value = core.raw_pcall(tg.json.decode, text)
+  if ok then
+    return value
+  end
+  local why = type(value) == "table" and value.message or tostring(value)
+  throw("http", "400", { status = 400, detail = "the body is not valid JSON: " .. why, cause = value })
+end
+
+local function decode(text)
+  text = text:gsub("%+", " ")
+  return (text:gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+--- The body as application/x-www-form-urlencoded: a table of strings, of equal names the last. ⏸
+--- @return table<string, string>
+function request:form()
+  local kind = self.headers["content-type"]
+  if kind and not kind:lower():find("^%s*application/x%-www%-form%-urlencoded") then
+    throw("http", "415", { status = 415, detail = "the body is not a form: the content type is " .. kind })
+  end
+  local form = {}
+  for pair in request.text(self):gmatch("[^&]+") do
+    local name, value = pair:match("^([^=]*)=(.*)$")
+    form[decode(name or pair)] = decode(value or "")
+  end
+  return form
+end
+
+--- Iterates over the body as it comes, in pieces of any size; holds no more than one of them. ⏸
+--- @return fun(): string|nil
+function request:chunks()
+  local text = bodies[self]
+  if text then
+    return function()
+      local piece = text
+      text = nil
+      return piece ~= "" and piece or nil
+    end
+  end
+  if text == false then
+    throw("body_taken", "req:chunks() has taken the body already")
+  end
+  bodies[self] = false
+  return function()
+    return read(self)
+  end
+end
+
+--- `req:after(fn, ...)`: runs fn(...) when the last byte of the answer has left; its error is logged with the route.
+function M.after(register)
+  return function(self, fn, ...)
+    if type(fn) ~= "function" then
+      throw("not_function", "req:after: got " .. type(fn) .. "; pass a function")
+    end
+    local route, n, args = self.route, select("#", ...), { ... }
+    return register(self, function()
+      require("tidegate._core.tasks").run_reported("req:after of " .. route, fn, unpack(args, 1, n))
+    end)
+  end
+end
+
+--- Sends bytes. ⏸ while the client has much to read; raises `closed` when it is gone.
+--- @param ... string|number
+function out:write(...)
+  local n = select("#", ...)
+  if n == 1 then
+    return write(self, (...))
+  end
+  return write(self, table.concat({ ... }, "", 1, n))
+end
+
+local function sse_lines(name, text)
+  text = tostring(text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch("(.-)\r?\n") do
+    lines[#lines + 1] = name .. ": " .. line .. "\n"
+  end
+  return table.concat(lines)
+end
+
+--- Sends one server-sent event. ⏸ `event` is a string (its data), or {data=, event=, id=, retry=, comment=}; data that
+--- is a table goes as JSON.
+--- @param event string|table
+function out:send(event)
+  if type(event) ~= "table" then
+    event = { data = event }
+  end
+  local text = {}
+  if event.comment then
+    text[#text + 1] = sse_lines("", event.comment)
+  end
+  for _, name in ipairs { "event", "id", "retry" } do
+    if event[name] ~= nil then
+      local value = tostring(event[name])
+      if value:find("[\r\n%z]") then
+        throw("bad_event", "the " .. name .. " of an event is one line")
+      end
+      text[#text + 1] = name .. ": " .. value .. "\n"
+    end
+  end
+  if event.data ~= nil then
+    local data = event.data
+    text[#text + 1] = sse_lines("data", type(data) == "table" and tg.json.encode(data) or data)
+  end
+  text[#text + 1] = "\n"
+  return write(self, table.concat(text))
+end
+
+return M

@@ -1,0 +1,153 @@
+-- What a handler may return besides tables and strings: answer objects. They are plain tables with one metatable, which
+-- core/bind/response.c knows; nothing is sent before the handler has returned.
+
+local core = require "tidegate._core.core"
+local meta = core.open_answers()
+local throw = core.error_throw
+
+local M = {}
+
+local function answer(kind, opts, fields)
+  if opts ~= nil and type(opts) ~= "table" then
+    throw("bad_answer", "the options of an answer are a table {status=, headers=}, not a " .. type(opts))
+  end
+  fields.kind = kind
+  if opts then
+    fields.status = opts.status
+    fields.headers = opts.headers
+  end
+  return setmetatable(fields, meta)
+end
+
+local function text(name, body)
+  if type(body) == "number" then
+    return tostring(body)
+  elseif type(body) ~= "string" then
+    throw("bad_answer", name .. ": a string is expected, not a " .. type(body))
+  end
+  return body
+end
+
+--- An HTML page.
+--- @param body string
+--- @param opts? {status: integer, headers: table}
+function M.html(body, opts)
+  return answer("bytes", opts, { type = "text/html; charset=utf-8", body = text("tg.html", body) })
+end
+
+--- Plain text.
+--- @param body string
+--- @param opts? {status: integer, headers: table}
+function M.text(body, opts)
+  return answer("bytes", opts, { type = "text/plain; charset=utf-8", body = text("tg.text", body) })
+end
+
+--- Bytes of a media type.
+--- @param body string
+--- @param media? string application/octet-stream where it is not given
+--- @param opts? {status: integer, headers: table}
+function M.bytes(body, media, opts)
+  return answer("bytes", opts, { type = media or "application/octet-stream", body = text("tg.bytes", body) })
+end
+
+--- Any value as JSON: also strings, numbers and booleans. `tg.json(v, opts)` calls this.
+--- @param value any
+--- @param opts? {status: integer, headers: table}
+function M.json(value, opts)
+  return answer("json", opts, { body = value })
+end
+
+local redirects = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
+
+--- A redirect (RFC 9110 section 15.4).
+--- @param url string
+--- @param status? integer 302 where it is not given
+--- @param opts? {headers: table}
+function M.redirect(url, status, opts)
+  status = status or 302
+  if not redirects[status] then
+    throw("bad_answer", "tg.redirect: the status is 301, 302, 303, 307 or 308")
+  end
+  if type(url) ~= "string" or url:find("[%c%s]") then
+    throw("bad_answer", "tg.redirect: the target is a URL without spaces and control bytes")
+  end
+  local made = answer("bytes", opts, { body = "" })
+  local headers = { location = url }
+  for name, value in pairs(made.headers or {}) do
+    headers[name] = value
+  end
+  made.status, made.headers = status, headers
+  return made
+end
+
+--- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends. ⏸ in out:write
+--- @param run fun(out: table)
+--- @param opts? {status: integer, headers: table, type: string, length: integer}
+function M.stream(run, opts)
+  if type(run) ~= "function" then
+    throw("not_function", "tg.stream: got " .. type(run) .. "; pass a function that takes `out`")
+  end
+  local made = answer("stream", opts, { run = run })
+  made.type = opts and opts.type or "application/octet-stream"
+  made.length = opts and opts.length
+  return made
+end
+
+--- Server-sent events (WHATWG HTML, section 9.2): `run(out)` is called, out:send{data=, event=, id=, retry=} sends.
+--- @param run fun(out: table)
+--- @param opts? {status: integer, headers: table}
+function M.sse(run, opts)
+  local made = M.stream(run, opts)
+  local headers = { ["cache-control"] = "no-cache", ["x-accel-buffering"] = "no" }
+  for name, value in pairs(made.headers or {}) do
+    headers[name] = value
+  end
+  made.type, made.headers, made.length = "text/event-stream", headers, nil
+  return made
+end
+
+local PIECE = 65536
+
+--- A file. ⏸ Raises 404 when it is not there. A relative path begins at the application's folder.
+--- @param path string
+--- @param opts? {status: integer, headers: table, type: string}
+function M.file(path, opts)
+  if type(path) ~= "string" or path:find("%z") then
+    throw("bad_answer", "tg.file: the path is a string without NUL")
+  end
+  local ops = require("tidegate")._ops
+  local name = path:sub(1, 1) == "/" and path or core.app_dir .. "/" .. path
+  local file, size = ops.file_open(name, "r")
+  if not file then
+    throw("http", "404", { status = 404, detail = "no such file" })
+  end
+  local made = M.stream(function(out)
+    local left = size
+    while left > 0 do
+      local bytes = ops.file_read(file, left < PIECE and left or PIECE)
+      if not bytes then
+        throw("file_shrank", "the file became shorter while it was sent")
+      end
+      left = left - #bytes
+      out:write(bytes)
+    end
+    ops.file_close(file)
+  end, opts)
+  made.length = size
+  made.type = opts and opts.type or core.media_type(path)
+  return made
+end
+
+--- Ends the request with an error answer (RFC 9457): raises it, so that nothing after it runs.
+--- @param status integer 400 to 599
+--- @param detail? string what the client may read
+--- @param headers? table<string, string>
+function M.abort(status, detail, headers)
+  if type(status) ~= "number" or status < 400 or status > 599 or status % 1 ~= 0 then
+    throw("bad_answer", "tg.abort: the status is a whole number from 400 to 599")
+  end
+  local said = detail and tostring(detail)
+  throw("http", said or tostring(status), { status = status, detail = said, headers = headers })
+end
+
+return M
