@@ -54,9 +54,8 @@ function M.new(over)
     mark = mark,
     role = "loop",
     null = newproxy and newproxy(false) or {},
-    settings = settings,
+    load_settings = function() return settings end,
     modules = { "json" },
-    public = { "sleep", "yield" },
     now = function() return 1 end,
     time = function() return 2 end,
     open = function(name)
@@ -66,8 +65,10 @@ function M.new(over)
       return pcall(require, name)
     end,
     error_new = error_new,
-    error_throw = function(code, message)
-      error(error_new(code, message, { place = caller(2) }), 0)
+    error_throw = function(code, message, fields)
+      local err = error_new(code, message, type(fields) == "table" and fields or nil)
+      err.place = err.place or caller(2)
+      error(err, 0)
     end,
     is_error = function(value)
       return getmetatable(value) == Error
@@ -80,6 +81,9 @@ function M.new(over)
     end,
     in_task = function()
       return in_task
+    end,
+    abandon = function()
+      control.abandoned = (control.abandoned or 0) + 1
     end,
     nest = function(delta)
       depth = depth + delta

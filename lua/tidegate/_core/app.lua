@@ -343,7 +343,7 @@ return function(core, grants, sandbox, loader)
         loader.set_file(file.path, load:compile(file))
       end
     end
-    load.config = load:load_config(config_file, core.settings or {})
+    load.config = load:load_config(config_file, core.load_settings())
     apply_grants(load.config.grants)
     apply_grants(opts.grants or {})
     for _, folder in ipairs(sorted_keys(load.group_files)) do

@@ -7,13 +7,13 @@
 --- @return table boot { tg, env, freeze, thaw, load_app, entry, grants }
 return function(core)
   package.loaded["tidegate._core.core"] = core
+  core.raw_pcall, core.raw_xpcall, core.traceback = pcall, xpcall, debug.traceback
 
   local tg = require("tidegate._core.tg")(core)
   package.loaded["tidegate"] = tg
 
   local grants = { ffi = false, debug = false, os_execute = false, c_modules = {} }
-  local sandbox = require("tidegate._core.sandbox")(core, grants)
-  sandbox.env.tg = tg
+  local sandbox = require("tidegate._core.sandbox")(core, grants, tg)
   local loader = require("tidegate._core.require")(core, grants, sandbox, tg)
   sandbox.seal()
 

@@ -64,10 +64,22 @@ return function(core)
   -- Coroutine made by the application -> false, or while it is inside a resume: the one that resumed it (true: main).
   local resumer = setmetatable({}, { __mode = "k" })
 
+  -- A C function lies between us and the scheduler: the call that was begun is given up, and the coroutines inside,
+  -- which wait for it, with it. What they counted as depth is taken back.
+  local function give_up()
+    local levels, outer = 0, running()
+    while outer and outer ~= true and resumer[outer] do
+      levels, outer = levels + 1, resumer[outer]
+    end
+    core.abandon()
+    nest(levels - nest(0))
+    core.error_throw("c_boundary", "cannot suspend inside a coroutine that the callback of a C function resumed")
+  end
+
   local function after_resume(co, ok, first, ...)
     if ok and first == mark then
-      if isyieldable and not isyieldable() then
-        core.error_throw("c_boundary", "cannot suspend inside a coroutine that a C function's callback resumed", 2)
+      if not isyieldable() then
+        give_up()
       end
       return after_resume(co, resume(co, yield(first, ...)))
     end
@@ -97,7 +109,7 @@ return function(core)
     end
     if nest(1) > DEPTH_MAX then
       nest(-1)
-      core.error_throw("coroutine_depth", "coroutines are nested deeper than " .. DEPTH_MAX, 2)
+      core.error_throw("coroutine_depth", "coroutines are nested deeper than " .. DEPTH_MAX)
     end
     resumer[co] = running() or true
     return after_resume(co, resume(co, ...))

@@ -83,6 +83,11 @@ return function(core, grants, sandbox, tg)
     return grants.c_modules and (grants.c_modules[name] or grants.c_modules[root])
   end
 
+  -- A file of lua_modules, by its path inside the application.
+  local function read_rock(file_name)
+    return core.read_file and core.read_file(core.app_dir and core.app_dir .. "/" .. file_name or file_name)
+  end
+
   local function find_lua(name)
     local path, tried = name:gsub("%.", "/"), {}
     if path:find("..", 1, true) or path:sub(1, 1) == "/" then
@@ -97,10 +102,10 @@ return function(core, grants, sandbox, tg)
         end
         return file.chunk
       end
-      local source = place:find("^lua_modules/") and core.read_file and core.read_file(file_name)
+      local source = place:find("^lua_modules/") and read_rock(file_name)
       if source then
         if source:byte() == 27 then
-          return throw("bytecode", file_name .. ": only source text is loaded", 3)
+          return throw("bytecode", file_name .. ": only source text is loaded")
         end
         local chunk, problem = load(source, "@" .. file_name, "t", env)
         if not chunk then
@@ -116,7 +121,7 @@ return function(core, grants, sandbox, tg)
   local function find_builtin(name)
     if name == "ffi" then
       if not grants.ffi then
-        return throw("not_granted", "ffi is off; set grants.ffi = true in tidegate.lua", 3)
+        return throw("not_granted", "ffi is off; set grants.ffi = true in tidegate.lua")
       end
       return function()
         return require("ffi")
@@ -126,7 +131,7 @@ return function(core, grants, sandbox, tg)
         return require(name)
       end
     elseif name == "string.buffer" or name:find("^jit%.") then
-      return throw("not_granted", name .. " reaches raw memory; set grants.ffi = true in tidegate.lua", 3)
+      return throw("not_granted", name .. " reaches raw memory; set grants.ffi = true in tidegate.lua")
     end
     local public = name:match("^tidegate%.([%l][%w_]*)$")
     if public then
@@ -177,10 +182,10 @@ return function(core, grants, sandbox, tg)
   local function refuse_cycle(names, name)
     for index, other in ipairs(names) do
       if other == name then
-        return throw("require_cycle", "modules require each other: " .. join(names, index, name), 3)
+        return throw("require_cycle", "modules require each other: " .. join(names, index, name))
       end
     end
-    return throw("require_cycle", "modules require each other: " .. join(names, 1, name), 3)
+    return throw("require_cycle", "modules require each other: " .. join(names, 1, name))
   end
 
   -- Another task is loading it: wait, unless that one (or one that it waits for) waits for us.
@@ -256,7 +261,7 @@ return function(core, grants, sandbox, tg)
     cpath = concat(c_places, ";"),
     config = package.config,
     loadlib = function()
-      return throw("not_granted", "package.loadlib is off; name the module in grants.c_modules of tidegate.lua", 2)
+      return throw("not_granted", "package.loadlib is off; name the module in grants.c_modules of tidegate.lua")
     end,
   })
 

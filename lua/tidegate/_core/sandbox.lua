@@ -11,8 +11,9 @@ local concat = table.concat
 
 --- @param core table
 --- @param grants table
+--- @param tg table
 --- @return table sandbox { env, public_env, view, freeze, thaw, seal, standard, root }
-return function(core, grants)
+return function(core, grants, tg)
   local throw = core.error_throw
   local views = {} -- view -> what it shows
   local env, hidden, meta = {}, {}, { __metatable = "locked" }
@@ -24,7 +25,7 @@ return function(core, grants)
       __metatable = "locked",
       __newindex = function(_, key)
         local text = ("%s.%s cannot be replaced; it belongs to every request"):format(name, tostring(key))
-        return throw("read_only", text, 2)
+        return throw("read_only", text)
       end,
     })
     views[proxy] = shown
@@ -32,7 +33,7 @@ return function(core, grants)
   end
 
   local function refuse_write(_, name)
-    return throw("global_write", ("'%s' (%s); local or tg.shared?"):format(tostring(name), core.caller(2) or "?"), 2)
+    return throw("global_write", ("'%s' (%s); local or tg.shared?"):format(tostring(name), core.caller(2) or "?"))
   end
 
   local public_env = setmetatable({}, {
@@ -85,13 +86,19 @@ return function(core, grants)
     for index = 1, select("#", ...) do
       out[index] = tostring(out[index])
     end
-    core.print(concat(out, "\t"))
+    local text = concat(out, "\t")
+    if core.print then
+      core.print(text)
+    else
+      tg.log.info(text)
+    end
   end
 
   local protect = require("tidegate._core.protect")(core)
   env.pcall, env.xpcall = protect.pcall, protect.xpcall
   env.coroutine = view("coroutine", protect.coroutine)
   env._G = public_env
+  env.tg = tg
 
   for name, value in raw_pairs(require("tidegate._core.stdlib")(core, grants, env, public_env)) do
     env[name] = type(value) == "table" and view(name, value) or value
@@ -106,7 +113,7 @@ return function(core, grants)
 
   local standard = {}
 
-  -- Called when boot has put the last name (tg, require, package) in place.
+  -- Called when the last names (require, package) are in place.
   local function seal()
     for name, value in raw_pairs(env) do
       standard[name] = value

@@ -51,7 +51,7 @@ return function(core, grants, env, public_env)
 
   local function refused(code, text)
     return function()
-      return throw(code, text, 2)
+      return throw(code, text)
     end
   end
 
@@ -67,7 +67,7 @@ return function(core, grants, env, public_env)
       if grants.os_execute then
         return real(...)
       end
-      return throw("blocking_call", text, 2)
+      return throw("blocking_call", text)
     end
   end
 
@@ -152,7 +152,7 @@ return function(core, grants, env, public_env)
         if grants.debug then
           return real(...)
         end
-        return throw("not_granted", why, 2)
+        return throw("not_granted", why)
       end
     end
   end
@@ -162,7 +162,7 @@ return function(core, grants, env, public_env)
   local function jit_switch(name)
     return function(func, ...)
       if type(func) ~= "function" then
-        return throw("not_granted", "jit." .. name .. " takes a function here; for a route say jit = false", 2)
+        return throw("not_granted", "jit." .. name .. " takes a function here; for a route say jit = false")
       end
       return jit[name](func, ...)
     end
@@ -231,7 +231,7 @@ return function(core, grants, env, public_env)
     what = what == nil and "collect" or what
     if not gc_allowed[what] then
       local text = "collectgarbage('" .. tostring(what) .. "') would change the collector for all requests"
-      return throw("not_granted", text, 2)
+      return throw("not_granted", text)
     end
     return collectgarbage(what, ...)
   end
@@ -259,7 +259,7 @@ return function(core, grants, env, public_env)
 
   function libraries.setfenv(where, new)
     if where == 0 or env_of(where) == real_globals then
-      return throw("not_granted", "setfenv on a function that is not the application's own", 2)
+      return throw("not_granted", "setfenv on a function that is not the application's own")
     end
     if type(new) ~= "table" then
       error("bad argument #2 to 'setfenv' (table expected, got " .. type(new) .. ")", 2)

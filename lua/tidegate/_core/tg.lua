@@ -16,7 +16,13 @@ local providers = {
   ["tidegate._core.routes"] = { "routes" },
 }
 
--- Part of the contract, but of no capability that is built in yet.
+-- C modules that only the library itself opens.
+local internal = { handler = true, request = true, response = true }
+
+-- Awaitables that are functions of tg; the others are parts of something.
+local public = { "sleep", "yield" }
+
+-- Part of the contract, but of no capability that is built in.
 local later = {
   "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache", "pg", "redis", "sqlite",
   "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
@@ -30,7 +36,7 @@ return function(core)
   local c_modules, provided = {}, {}
 
   for _, name in ipairs(core.modules or {}) do
-    c_modules[name] = true
+    c_modules[name] = not internal[name] or nil
   end
   for module, names in pairs(providers) do
     if core.has_module(module) then
@@ -48,7 +54,7 @@ return function(core)
       return take(start(...))
     end
   end
-  for _, name in ipairs(core.public or {}) do
+  for _, name in ipairs(core.public or public) do
     found[name] = found._ops[name]
   end
   for name, value in pairs(core.exports or {}) do
@@ -60,8 +66,8 @@ return function(core)
 
   local function unknown(name)
     for _, other in ipairs(later) do
-      if other == name then
-        return core.error_throw("not_available", "tg." .. name .. " is not available in this version", 3)
+      if other == name or provided[name] then
+        return core.error_throw("not_available", "tg." .. name .. " is not available in this version")
       end
     end
     local names = {}
@@ -73,12 +79,21 @@ return function(core)
       end
     end
     local hint = require("tidegate._pure.suggest").phrase(tostring(name), names, "tg.")
-    return core.error_throw("unknown_name", "tg." .. tostring(name) .. " does not exist" .. hint, 3)
+    return core.error_throw("unknown_name", "tg." .. tostring(name) .. " does not exist" .. hint)
   end
 
   local function open(name)
     if c_modules[name] then
-      return core.open(name)
+      local module = core.open(name)
+      -- tg.json is a module and, called, an answer.
+      if name == "json" and not getmetatable(module) and core.has_module("tidegate.answers") then
+        setmetatable(module, {
+          __call = function(_, ...)
+            return require("tidegate.answers").json(...)
+          end,
+        })
+      end
+      return module
     elseif provided[name] then
       local module = require(provided[name])
       for _, key in ipairs(providers[provided[name]]) do
@@ -114,7 +129,7 @@ return function(core)
     __metatable = "locked",
     __newindex = function(_, name)
       local text = "tg." .. tostring(name) .. " cannot be replaced; it belongs to every request"
-      return core.error_throw("read_only", text, 2)
+      return core.error_throw("read_only", text)
     end,
   })
 end

@@ -108,6 +108,16 @@ describe("L2 coroutines", function()
     assert.equal("bad_yield", control.run(task("coroutine.yield(1)"))[2])
   end)
 
+  it("L1: give up a suspension that a C function keeps from the scheduler", function()
+    assert.equal("c_boundary ok", value_of([[
+      local function deep() return coroutine.wrap(function() tg.sleep(1) end)() end
+      local _, err = pcall(table.sort, { 1, 2, 3 }, function(a, b) coroutine.wrap(deep)() return a < b end)
+      tg.sleep(1)
+      return err.code .. " ok"]]))
+    assert.equal(1, control.abandoned)
+    assert.equal(0, control.depth())
+  end)
+
   it("check their arguments at the caller's line", function()
     assert.error(function() value_of("coroutine.create(1)") end, "routes/x.lua:1: bad argument #1 to 'create'")
     assert.error(function() value_of("coroutine.wrap(nil)") end, "routes/x.lua:1: bad argument #1 to 'wrap'")
