@@ -1,0 +1,35 @@
+"""What the tree looks like from outside."""
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = {"CMakeLists.txt", "CMakePresets.json", "core", "lua", "routes", "examples", "tests", "docs", "README.md", "dev", "LICENSE"}
+EXAMPLES = ("hello", "twelve_cities", "burgers", "upload", "sse_clock")
+
+
+def files():
+    done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a working copy of git")
+    return [Path(line) for line in done.stdout.splitlines()]
+
+
+def test_nothing_else_lies_at_the_top():
+    names = {path.parts[0] for path in files()}
+    assert {name for name in names if not name.startswith(".")} <= TOP
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_an_application_with_a_page(name):
+    folder = ROOT / "examples" / name
+    assert list((folder / "routes").glob("*.lua")) and (folder / "README.md").exists()
+
+
+def test_the_landing_page_needs_nothing_from_elsewhere():
+    text = (ROOT / "routes/index.lua").read_text()
+    assert "prefers-color-scheme" in text
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)

@@ -1,0 +1,46 @@
+"""Every page of the documentation, from its first block to its last."""
+import re
+
+import pytest
+
+from pages import ROOT, Session, blocks_of, pages
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_page(page):
+    session = Session(page)
+    try:
+        session.run()
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links(page):
+    """Links inside the repository lead somewhere."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target) or target.startswith("#"):
+            continue
+        assert (page.parent / target.split("#")[0]).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_says_what_it_is(page):
+    for block in blocks_of(page):
+        assert block.is_known, f"{page.relative_to(ROOT)}:{block.line}"
+
+
+def test_every_page_is_linked():
+    """From README.md one can click to every page of docs/ and every example."""
+    seen, queue = set(), [ROOT / "README.md"]
+    while queue:
+        page = queue.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        for target in re.findall(r"\]\(([^)\s:]+?)(?:#[^)]*)?\)", page.read_text()):
+            path = (page.parent / target).resolve()
+            queue.append(path / "README.md" if path.is_dir() else path)
+    missing = [str(page.relative_to(ROOT)) for page in pages() if page.resolve() not in seen]
+    assert not missing, missing
