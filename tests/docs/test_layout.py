@@ -33,3 +33,15 @@ def test_the_landing_page_needs_nothing_from_elsewhere():
     text = (ROOT / "routes/index.lua").read_text()
     assert "prefers-color-scheme" in text
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
+
+
+@pytest.mark.parametrize("name", ["coroutine", "blocking"])
+def test_the_landing_page_shows_the_routes_as_they_are(name):
+    page = (ROOT / "routes/index.lua").read_text()
+    assert (ROOT / f"routes/{name}.lua").read_text() in page
+
+
+def test_the_landing_page_lists_every_route():
+    text = (ROOT / "routes/index.lua").read_text()
+    for path in (ROOT / "routes").rglob("*.lua"):
+        assert path.name == "index.lua" or str(path.relative_to(ROOT)) in text, path
