@@ -58,7 +58,9 @@ struct tg_generation {
 struct tg_app_state {
   struct tg_generation *generation;
   int *run_refs; /* by route id: the function, in this state's registry */
+  int on_start_ref;
   int on_stop_ref;
+  bool stopped; /* on_stop has run */
 };
 
 struct tg_build {
@@ -67,7 +69,8 @@ struct tg_build {
   const char *dir;
   const char *config; /* NULL: tidegate.lua of dir */
   uint64_t number;
-  unsigned loops;   /* states to make; 0: one, of role builder, for `check` */
+  int loops; /* states to make; -1: as tidegate.lua or the cores say; 0: one, of role builder, for
+                `check` */
   bool start_hooks; /* run on_start in each state */
   void (*handle)(struct tg_exchange *exchange);
 };

@@ -19,8 +19,9 @@
 struct tg_loop_thread;
 struct tg_builder;
 struct tg_watcher;
-struct tg_control;
 struct tg_watchdog;
+struct tg_control_server;
+struct main_signals;
 
 /* Outcome of a reload, told once to whoever asked. `errors` is NULL on success; borrowed. */
 typedef void (*tg_reload_cb)(void *owner, uint64_t generation, const struct tg_load_errors *errors);
@@ -29,6 +30,8 @@ struct tg_process {
   const struct tg_options *options;
   struct tg_settings settings;
   struct tg_host host;
+  struct tg_log *access_log; /* NULL: off */
+  struct main_signals *signals;
   struct tg_loop control; /* the main thread's */
   struct tg_loop_thread **loops;
   unsigned loop_count;
@@ -47,7 +50,8 @@ struct tg_process {
   /* reload: at most one build at a time; requests that come meanwhile share the next one */
   bool building;
   bool build_again;
-  struct tg_list waiting; /* struct tg_reload_waiter */
+  struct tg_list waiting; /* struct tg_reload_waiter: for the next build */
+  struct tg_list told;    /* for the one under way */
   uint64_t reloads, failed_reloads;
   char *last_error; /* text of the last failed reload, NULL after a good one */
   /* shutdown */
@@ -63,10 +67,10 @@ void tg_process_reload(struct tg_process *process, tg_reload_cb done, void *owne
  * thread. */
 void tg_process_stop(struct tg_process *process);
 
+/* From a loop's thread, as its last act. */
+void tg_process_loop_ended(struct tg_process *process, struct tg_loop_thread *thread);
+
 /* Runs `run` or `dev` until it is stopped; returns the exit status. */
 int tg_process_main(const struct tg_options *options);
-
-/* Status as JSON text, appended. Main thread. */
-TG_MUST_CHECK tg_status tg_process_status(struct tg_process *process, struct tg_buffer *out);
 
 #endif

@@ -14,6 +14,7 @@
 
 struct tg_generation;
 struct tg_worker_pool;
+struct tg_watch;
 
 struct tg_worker_limits {
   char name[64]; /* "default", or the pool's name */
@@ -37,6 +38,11 @@ struct tg_worker_pool *tg_worker_pool_new(struct tg_host *host,
  * route's timeout while the worker goes on. Must be called from the loop that owns the exchange. */
 void tg_worker_pool_submit(struct tg_worker_pool *pool, struct tg_generation *generation,
                            struct tg_exchange *exchange);
+
+/* Whom to tell when a worker's thread begins and ends, from that thread: the watchdog's door. */
+void tg_worker_pool_set_watch(struct tg_worker_pool *pool,
+                              void (*watch)(void *owner, struct tg_watch *watch, bool begins),
+                              void *owner);
 
 /* Other limits from the next exchange on (a new generation may say so). */
 void tg_worker_pool_set_limits(struct tg_worker_pool *pool, const struct tg_worker_limits *limits);

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/log_record.h"
+#include "http/media.h"
 #include "script/module.h"
 #include "script/vm.h"
 
@@ -153,6 +154,8 @@ static void conclude(struct tg_handling *handling) {
   if (handling->object) tg_request_end(handling->object);
   if (handling->out) handling->out->exchange = NULL;
   if (handling->after_ref != LUA_NOREF) hand_over_after(handling);
+  if (handling->spawned_ref != LUA_NOREF)
+    luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->spawned_ref);
   struct tg_vm *vm = handling->vm;
   exchange->gone = NULL;
   exchange->handler = NULL;
@@ -204,7 +207,7 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     refuse(exchange, vm);
     return;
   }
-  *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF};
+  *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF, .spawned_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
   struct tg_task *task = tg_task_new(vm, &handling->scope);
@@ -276,11 +279,34 @@ static int l_after(lua_State *L) {
   return 0;
 }
 
+/* spawned(): the list of the running request's spawned tasks; nil outside of a request */
+static int l_spawned(lua_State *L) {
+  struct tg_handling *handling = tg_handler_current(tg_vm_of(L));
+  if (!handling) return 0;
+  if (handling->spawned_ref == LUA_NOREF) {
+    lua_newtable(L);
+    handling->spawned_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, handling->spawned_ref);
+  return 1;
+}
+
+/* media_type(path): by the name's ending */
+static int l_media_type(lua_State *L) {
+  struct tg_slice path;
+  path.ptr = luaL_checklstring(L, 1, &path.len);
+  struct tg_slice type = tg_media_of_path(path);
+  lua_pushlstring(L, type.ptr, type.len);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {{"new_request", tg_request_new},
                                      {"respond", tg_response_respond},
                                      {"has_children", l_has_children},
                                      {"stream_end", l_stream_end},
                                      {"after", l_after},
+                                     {"spawned", l_spawned},
+                                     {"media_type", l_media_type},
                                      {NULL, NULL}};
 
 int tg_open_handler(lua_State *L) {

@@ -246,8 +246,27 @@ static void push_settings(lua_State *L) {  // .. list
   }
 }
 
-static int l_settings(lua_State *L) {
-  push_settings(L);
+/* Awaitables that users call by their own name; the others are parts of methods. */
+static void push_public(lua_State *L) { // .. list
+  static const char *const names[] = {"sleep", "yield"};
+  lua_newtable(L);
+  for (int i = 0; i < (int)(sizeof names / sizeof names[0]); i++) {
+    lua_pushstring(L, names[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+/* core.traceback(): of the caller, our own frames left out */
+static int l_traceback(lua_State *L) {
+  struct tg_buffer text = {0};
+  luaL_traceback(L, L, NULL, 1); // trace
+  tg_error_fold(&text, lua_tostring(L, -1));
+  struct tg_slice folded = tg_buffer_slice(&text);
+  char copy[4096];
+  size_t len = folded.len < sizeof copy ? folded.len : sizeof copy;
+  if (len) memcpy(copy, folded.ptr, len);
+  tg_buffer_deinit(&text);
+  lua_pushlstring(L, copy, len);
   return 1;
 }
 
@@ -267,7 +286,7 @@ static const luaL_Reg functions[] = {{"take", tg_op_take},
                                      {"now", l_now},
                                      {"time", l_time},
                                      {"read_file", l_read_file},
-                                     {"load_settings", l_settings},
+                                     {"traceback", l_traceback},
                                      {NULL, NULL}};
 
 static void push_core(lua_State *L, struct tg_vm *vm) {  // .. core
@@ -275,6 +294,11 @@ static void push_core(lua_State *L, struct tg_vm *vm) {  // .. core
   luaL_register(L, NULL, functions);
   tg_nursery_open(L);
   push_ops(L), lua_setfield(L, -2, "ops");
+  push_public(L), lua_setfield(L, -2, "public");
+  push_settings(L), lua_setfield(L, -2, "settings");
+  lua_getglobal(L, "pcall"), lua_setfield(L, -2, "raw_pcall");
+  lua_getglobal(L, "xpcall"), lua_setfield(L, -2, "raw_xpcall");
+  lua_pushstring(L, vm->host->app_dir ? vm->host->app_dir : "."), lua_setfield(L, -2, "app_dir");
   push_names(L, tg_registry_modules), lua_setfield(L, -2, "modules");
   lua_pushstring(L, role_name(vm->role)), lua_setfield(L, -2, "role");
   lua_pushboolean(L, vm->host->dev), lua_setfield(L, -2, "dev");

@@ -228,7 +228,7 @@ static void read_value(lua_State *L, struct tg_error_view *view) {
 }
 
 /* Keeps the lines of the user's code: frames of the standard library say nothing to them. */
-static void fold(struct tg_buffer *out, const char *trace) {
+void tg_error_fold(struct tg_buffer *out, const char *trace) {
   for (const char *line = strchr(trace, '\n'); line;) {
     const char *next = strchr(line + 1, '\n');
     size_t len = next ? (size_t)(next - line) : strlen(line);
@@ -253,7 +253,7 @@ static int l_read(lua_State *L) {
   lua_settop(L, 1);
   if (reading->from != L && view->traceback.len == 0) {
     luaL_traceback(L, reading->from, NULL, 0);  // value trace
-    fold(&view->traceback, lua_tostring(L, -1));
+    tg_error_fold(&view->traceback, lua_tostring(L, -1));
   }
   if (!view->place[0] && reading->from != L && push_place(reading->from, 0)) {
     snprintf(view->place, sizeof view->place, "%s", lua_tostring(reading->from, -1));

@@ -49,6 +49,9 @@ bool tg_error_has_code(lua_State *L, int index, const char *code);
 /* Pushes "routes/x.lua:12" of the nearest user function from `level` on, or "?". */
 void tg_error_push_place(lua_State *L, int level);
 
+/* Appends the lines of a luaL_traceback that are the user's, one a line; at most 16 KiB. */
+void tg_error_fold(struct tg_buffer *out, const char *trace);
+
 /* Opens the error class into the state (metatable, tg.error); called by the vm. */
 void tg_error_open(lua_State *L);
 

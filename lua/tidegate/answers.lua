@@ -2,7 +2,7 @@
 -- core/bind/response.c knows; nothing is sent before the handler has returned.
 
 local core = require "tidegate._core.core"
-local meta = core.open_answers()
+local meta = core.handler.answer_meta
 local throw = core.error_throw
 
 local M = {}
@@ -134,7 +134,7 @@ function M.file(path, opts)
     ops.file_close(file)
   end, opts)
   made.length = size
-  made.type = opts and opts.type or core.media_type(path)
+  made.type = opts and opts.type or core.handler.media_type(path)
   return made
 end
 

@@ -7,6 +7,7 @@
 local core = require "tidegate._core.core"
 
 local handler = core.open("handler")
+core.handler = handler
 local new_request, respond = handler.new_request, handler.respond
 local has_children, stream_end = handler.has_children, handler.stream_end
 

@@ -111,8 +111,7 @@ function M.gather(...)
   return unpack(results, 1, n)
 end
 
--- Tasks of tg.spawn that nobody has joined yet, by the scope's owner: the request.
-local spawned = setmetatable({}, { __mode = "k" })
+local spawned = core.handler.spawned
 
 local Task = {}
 Task.__index = Task
@@ -147,10 +146,9 @@ function M.spawn(fn, ...)
   local scope = scope_new()
   local task = setmetatable({ status = "running", place = caller(2), _scope = scope }, Task)
   local n, args = select("#", ...), { ... }
-  local owner = core.request_key()
-  if owner then
-    spawned[owner] = spawned[owner] or {}
-    table.insert(spawned[owner], task)
+  local list = spawned()
+  if list then
+    list[#list + 1] = task
   end
   scope_spawn(scope, function()
     local function done(ok, ...)
@@ -174,8 +172,7 @@ end
 
 --- For _core/entry.lua: waits for what the handler spawned, and reports errors that nobody joined.
 function M.wait_spawned()
-  local owner = core.request_key()
-  local list = owner and spawned[owner]
+  local list = spawned()
   while list and list[1] do
     local task = table.remove(list, 1)
     if task.status == "running" and scope_alive(task._scope) > 0 then

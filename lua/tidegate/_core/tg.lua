@@ -9,22 +9,14 @@ local ipairs, pairs, tostring, type, setmetatable = ipairs, pairs, tostring, typ
 -- Lua files that return a table of functions of tg itself.
 local providers = {
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
-  ["tidegate._core.tasks"] = {
-    "gather", "settle", "race", "any", "map", "each_done", "spawn", "scope", "timeout", "move_on", "deadline",
-    "shield", "defer", "background", "every", "atomic", "try",
-  },
+  ["tidegate._core.tasks"] = { "gather", "spawn", "try" },
   ["tidegate._core.routes"] = { "routes" },
 }
 
--- C modules that only the library itself opens.
-local internal = { handler = true, request = true, response = true }
-
--- Awaitables that are functions of tg; the others are parts of something.
-local public = { "sleep", "yield" }
-
 -- Part of the contract, but of no capability that is built in.
 local later = {
-  "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache", "pg", "redis", "sqlite",
+  "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield", "defer",
+  "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache", "pg", "redis", "sqlite",
   "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
   "condition", "blocking", "sort",
 }

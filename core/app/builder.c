@@ -1,0 +1,137 @@
+/* A queue of two kinds of jobs under a lock. The thread has a loop of its own, for hooks that
+ * suspend; it runs only while such a hook does. */
+#include "app/builder.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "loop/thread.h"
+
+struct job {
+  struct tg_list link;
+  struct tg_vm *vm; /* to close; NULL: build */
+  struct tg_build build;
+  struct tg_loop *to;
+  tg_builder_cb done;
+  void *owner;
+  struct tg_letter letter;
+  struct tg_generation *generation;
+  struct tg_load_errors errors;
+  uint64_t took;
+};
+
+struct tg_builder {
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+  struct tg_list jobs;
+  bool stopping;
+  struct tg_loop loop;
+};
+
+static void on_built(struct tg_letter *letter) {
+  struct job *job = TG_CONTAINER(letter, struct job, letter);
+  job->done(job->owner, job->generation, &job->errors, job->took);
+  tg_load_errors_deinit(&job->errors);
+  free(job);
+}
+
+static void build(struct tg_builder *builder, struct job *job) {
+  uint64_t begun = tg_clock_now();
+  job->build.loop = &builder->loop;
+  job->generation = tg_generation_build(&job->build, &job->errors);
+  job->took = tg_clock_now() - begun;
+  job->letter.open = on_built;
+  if (tg_mailbox_post(&job->to->mailbox, &job->letter) == TG_OK) return;
+  /* Nobody is there any more: the process is ending. */
+  if (job->generation) {
+    for (unsigned i = 0; i < job->generation->vm_count; i++)
+      tg_generation_free_vm(job->generation->vms[i]);
+    tg_generation_release(job->generation);
+  }
+  tg_load_errors_deinit(&job->errors);
+  free(job);
+}
+
+static void on_stopped(struct tg_vm *vm) {
+  tg_generation_free_vm(vm);
+}
+
+static void close_vm(struct tg_builder *builder, struct job *job) {
+  job->vm->loop = &builder->loop;
+  job->vm->watch = NULL;
+  tg_generation_stop_vm(job->vm, on_stopped);
+  free(job);
+}
+
+static struct job *take_job(struct tg_builder *builder) {
+  pthread_mutex_lock(&builder->lock);
+  while (tg_list_empty(&builder->jobs) && !builder->stopping)
+    pthread_cond_wait(&builder->wake, &builder->lock);
+  struct tg_list *link = tg_list_take_first(&builder->jobs);
+  pthread_mutex_unlock(&builder->lock);
+  return link ? TG_CONTAINER(link, struct job, link) : NULL;
+}
+
+static void *on_thread(void *arg) {
+  struct tg_builder *builder = arg;
+  struct job *job;
+  while ((job = take_job(builder))) {
+    if (job->vm)
+      close_vm(builder, job);
+    else
+      build(builder, job);
+  }
+  return NULL;
+}
+
+static void put_job(struct tg_builder *builder, struct job *job) {
+  pthread_mutex_lock(&builder->lock);
+  tg_list_append(&builder->jobs, &job->link);
+  pthread_cond_signal(&builder->wake);
+  pthread_mutex_unlock(&builder->lock);
+}
+
+struct tg_builder *tg_builder_new(void) {
+  struct tg_builder *builder = calloc(1, sizeof *builder);
+  if (!builder) return NULL;
+  pthread_mutex_init(&builder->lock, NULL);
+  pthread_cond_init(&builder->wake, NULL);
+  tg_list_init(&builder->jobs);
+  if (tg_loop_init(&builder->loop, 0) == TG_OK) {
+    if (tg_thread_start(&builder->thread, "tg-builder", on_thread, builder) == TG_OK)
+      return builder;
+    tg_loop_deinit(&builder->loop);
+  }
+  free(builder);
+  return NULL;
+}
+
+void tg_builder_free(struct tg_builder *builder) {
+  pthread_mutex_lock(&builder->lock);
+  builder->stopping = true;
+  pthread_cond_signal(&builder->wake);
+  pthread_mutex_unlock(&builder->lock);
+  pthread_join(builder->thread, NULL);
+  tg_loop_deinit(&builder->loop);
+  pthread_cond_destroy(&builder->wake);
+  pthread_mutex_destroy(&builder->lock);
+  free(builder);
+}
+
+void tg_builder_build(struct tg_builder *builder, const struct tg_build *build_, struct tg_loop *to,
+                      tg_builder_cb done, void *owner) {
+  struct job *job = tg_check_calloc(1, sizeof *job);
+  job->build = *build_;
+  job->to = to;
+  job->done = done;
+  job->owner = owner;
+  put_job(builder, job);
+}
+
+void tg_builder_close_vm(struct tg_builder *builder, struct tg_vm *vm) {
+  struct job *job = tg_check_calloc(1, sizeof *job);
+  job->vm = vm;
+  put_job(builder, job);
+}

@@ -1,0 +1,27 @@
+/* The builder: one thread that makes generations and closes old states, so that no loop ever waits
+ * for either. */
+#ifndef TG_APP_BUILDER_H
+#define TG_APP_BUILDER_H
+
+#include "app/generation.h"
+
+struct tg_builder;
+
+/* Told on `to`'s thread; exactly one of generation and errors->count is set. `errors` is borrowed.
+ */
+typedef void (*tg_builder_cb)(void *owner, struct tg_generation *generation,
+                              const struct tg_load_errors *errors, uint64_t took_ns);
+
+struct tg_builder *tg_builder_new(void);
+
+/* Finishes what was asked for, then ends the thread. */
+void tg_builder_free(struct tg_builder *builder);
+
+/* Builds; `build` is copied (its strings are borrowed, its loop is the builder's own). */
+void tg_builder_build(struct tg_builder *builder, const struct tg_build *build, struct tg_loop *to,
+                      tg_builder_cb done, void *owner);
+
+/* Runs on_stop of an idle state and closes it. Any thread. */
+void tg_builder_close_vm(struct tg_builder *builder, struct tg_vm *vm);
+
+#endif

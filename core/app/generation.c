@@ -1,0 +1,358 @@
+/* Building a generation: read the files, load them into a first state that also checks them, turn
+ * its routes into the C tree, then load the other states from the bytecode that came out.
+ *
+ * Every step that runs Lua is protected; errors gather in one Lua list, so that people see all of
+ * them at once. */
+#include "app/generation.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/route_list.h"
+#include "base/check.h"
+#include "script/error.h"
+#include "script/task.h"
+
+/* ---- references ---- */
+
+void tg_generation_hold(struct tg_generation *generation) {
+  atomic_fetch_add(&generation->refs, 1);
+}
+
+static void config_deinit(struct tg_config *config) {
+  for (size_t i = 0; config->listen && config->listen[i]; i++) free(config->listen[i]);
+  free(config->listen);
+  free(config->pools);
+}
+
+void tg_generation_release(struct tg_generation *generation) {
+  if (atomic_fetch_sub(&generation->refs, 1) != 1) return;
+  tg_route_tree_free(generation->tree);
+  free(generation->routes);
+  free(generation->vms);
+  tg_arena_reset(&generation->arena);
+  tg_bundle_free(generation->bundle);
+  config_deinit(&generation->config);
+  free(generation);
+}
+
+void tg_generation_free_vm(struct tg_vm *vm) {
+  struct tg_app_state *state = vm->owner;
+  struct tg_generation *generation = state->generation;
+  tg_vm_free(vm);
+  free(state->run_refs);
+  free(state);
+  tg_generation_release(generation);
+}
+
+/* ---- loading one state ---- */
+
+struct loading {
+  struct tg_generation *generation;
+  struct tg_vm *vm;
+  bool lead; /* the first state: compiles, checks and gives the routes */
+  struct tg_load_errors *errors;
+};
+
+static void push_files(lua_State *L, struct tg_bundle *bundle, bool sources) {  // .. files
+  static const char *const kinds[] = {"config", "group", "route", "lib"};
+  lua_createtable(L, (int)bundle->count, 0);
+  for (size_t i = 0; i < bundle->count; i++) {
+    struct tg_bundle_file *file = &bundle->files[i];
+    lua_createtable(L, 0, 4);  // .. files file
+    lua_pushstring(L, file->path), lua_setfield(L, -2, "path");
+    lua_pushstring(L, kinds[file->kind]), lua_setfield(L, -2, "kind");
+    if (!sources && file->bytecode.len)
+      lua_pushlstring(L, file->bytecode.ptr, file->bytecode.len), lua_setfield(L, -2, "bytecode");
+    else
+      lua_pushlstring(L, file->source.ptr ? file->source.ptr : "", file->source.len),
+          lua_setfield(L, -2, "source");
+    lua_rawseti(L, -2, (int)i + 1);  // .. files
+  }
+}
+
+static void keep_bytecode(lua_State *L, int compiled, struct tg_bundle *bundle) {
+  for (size_t i = 0; i < bundle->count; i++) {
+    struct tg_bundle_file *file = &bundle->files[i];
+    lua_getfield(L, compiled, file->path);  // .. bytes
+    size_t len;
+    const char *bytes = lua_tolstring(L, -1, &len);
+    if (bytes && len) {
+      char *copy = malloc(len);
+      if (!copy) luaL_error(L, "not enough memory");
+      memcpy(copy, bytes, len);
+      free((char *)file->bytecode.ptr);
+      file->bytecode = tg_slice(copy, len);
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* Renders the list of errors at `errors`; throws when that fails. */
+static void report(lua_State *L, int errors, struct loading *loading) {
+  struct tg_bundle *bundle = loading->generation->bundle;
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "tidegate._core.report");
+  lua_call(L, 1, 1);         // .. report
+  lua_pushvalue(L, errors);  // .. report errors
+  lua_newtable(L);           // .. report errors sources
+  for (size_t i = 0; i < bundle->count; i++) {
+    lua_pushlstring(L, bundle->files[i].source.ptr ? bundle->files[i].source.ptr : "",
+                    bundle->files[i].source.len);
+    lua_setfield(L, -2, bundle->files[i].path);
+  }
+  loading->errors->count = lua_objlen(L, errors);
+  lua_call(L, 2, 2);  // .. text json
+  loading->errors->text = strdup(lua_tostring(L, -2));
+  loading->errors->json = strdup(lua_tostring(L, -1));
+  lua_pop(L, 2);
+}
+
+static void keep_hook(lua_State *L, int app, const char *name, int *ref) {
+  lua_getfield(L, app, "hooks");
+  lua_getfield(L, -1, name);  // .. hooks fn
+  *ref = lua_isfunction(L, -1) ? luaL_ref(L, LUA_REGISTRYINDEX) : (lua_pop(L, 1), LUA_NOREF);
+  lua_pop(L, 1);
+}
+
+static int l_load(lua_State *L) {
+  struct loading *loading = lua_touserdata(L, 1);
+  struct tg_generation *generation = loading->generation;
+  struct tg_app_state *state = loading->vm->owner;
+  lua_settop(L, 0);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, loading->vm->ref_boot);
+  lua_getfield(L, 1, "load_app");  // boot load_app
+  push_files(L, generation->bundle, loading->lead);
+  lua_newtable(L);    // boot load_app files opts
+  lua_call(L, 2, 2);  // boot app errors
+  if (loading->lead) {
+    lua_getfield(L, 2, "compiled");  // boot app errors compiled
+    keep_bytecode(L, 4, generation->bundle);
+    lua_getfield(L, 2, "config");  // boot app errors compiled config
+    tg_route_list_read_config(L, 5, generation);
+    lua_getfield(L, 2, "routes");  // .. routes
+    if (lua_objlen(L, 3) == 0) tg_route_list_build(L, 6, 3, generation);
+  }
+  if (lua_objlen(L, 3) != 0) {
+    report(L, 3, loading);
+    return 0;
+  }
+  lua_getfield(L, 2, "routes");
+  tg_route_list_keep_functions(L, lua_gettop(L), generation, state);
+  keep_hook(L, 2, "on_stop", &state->on_stop_ref);
+  keep_hook(L, 2, "on_start", &state->on_start_ref);
+  return 0;
+}
+
+static void plain_error(struct tg_load_errors *errors, const char *text) {
+  struct tg_buffer json = {0};
+  errors->count = 1;
+  errors->text = malloc(strlen(text) + 16);
+  if (errors->text) sprintf(errors->text, "error: %s\n", text);
+  (void)!tg_buffer_append(&json, "[{\"message\":\"", 13);
+  for (const char *p = text; *p; p++) {
+    char escaped[8];
+    int n = (unsigned char)*p < 0x20 || *p == '"' || *p == '\\'
+                ? snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned char)*p)
+                : snprintf(escaped, sizeof escaped, "%c", *p);
+    (void)!tg_buffer_append(&json, escaped, (size_t)n);
+  }
+  (void)!tg_buffer_append(&json, "\"}]", 4);
+  errors->json = json.data;
+}
+
+static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State *from) {
+  struct tg_error_view view;
+  tg_error_view_init(&view, L, from, -1);
+  struct tg_buffer text = {0};
+  (void)!tg_buffer_format(&text, "%s%s%.*s", view.place, view.place[0] ? ": " : "",
+                          (int)view.message.len, view.message.data);
+  plain_error(errors, text.data ? text.data : "out of memory");
+  tg_buffer_deinit(&text);
+  tg_error_view_deinit(&view);
+}
+
+/* ---- hooks ---- */
+
+struct hook_run {
+  bool ended;
+  tg_status status;
+  struct tg_load_errors *errors;
+};
+
+static void on_hook_ended(struct tg_task *task, tg_status status, int nresults) {
+  struct hook_run *run = task->owner;
+  (void)nresults;
+  run->ended = true;
+  run->status = status;
+  if (status && run->errors) script_error(run->errors, task->vm->L, task->co);
+}
+
+/* Runs a hook as a task on the state's present loop, until it has ended. */
+static bool run_hook(struct tg_vm *vm, int ref, struct tg_load_errors *errors) {
+  if (ref == LUA_NOREF) return true;
+  struct tg_task *task = tg_task_new(vm, vm->root);
+  struct hook_run run = {.errors = errors};
+  if (!task) return false;
+  task->owner = &run;
+  task->ended = on_hook_ended;
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, ref);
+  tg_task_start(task, 0);
+  while (!run.ended) uv_run(&vm->loop->uv, UV_RUN_ONCE);
+  return run.status == TG_OK;
+}
+
+/* ---- states ---- */
+
+static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *host,
+                             struct tg_loop *loop, enum tg_role role, unsigned index, bool lead,
+                             struct tg_load_errors *errors) {
+  char *why = NULL;
+  struct tg_vm *vm = tg_vm_new(host, loop, role, index, &why);
+  struct tg_app_state *state = calloc(1, sizeof *state);
+  if (!vm || !state) {
+    plain_error(errors, why ? why : "out of memory");
+    free(why);
+    if (vm) tg_vm_free(vm);
+    free(state);
+    return NULL;
+  }
+  state->generation = generation;
+  state->on_start_ref = state->on_stop_ref = LUA_NOREF;
+  vm->owner = state;
+  vm->generation = generation->number;
+  tg_generation_hold(generation);
+  struct loading loading = {generation, vm, lead, errors};
+  if (lua_cpcall(vm->L, l_load, &loading) != 0) {
+    if (!errors->count) script_error(errors, vm->L, vm->L);
+    lua_pop(vm->L, 1);
+  }
+  if (!errors->count) return vm;
+  tg_generation_free_vm(vm);
+  return NULL;
+}
+
+static bool start_vm(struct tg_vm *vm, struct tg_load_errors *errors) {
+  struct tg_app_state *state = vm->owner;
+  return run_hook(vm, state->on_start_ref, errors);
+}
+
+struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_host *host,
+                                   struct tg_loop *loop, enum tg_role role, unsigned index,
+                                   char **error) {
+  struct tg_load_errors errors = {0};
+  struct tg_vm *vm = load_vm(generation, host, loop, role, index, false, &errors);
+  if (vm && !start_vm(vm, &errors)) {
+    tg_generation_free_vm(vm);
+    vm = NULL;
+  }
+  *error = vm ? NULL : strdup(errors.text ? errors.text : "on_start failed");
+  tg_load_errors_deinit(&errors);
+  return vm;
+}
+
+/* A state must not be closed while tasks of it (of tg.every and the like) are alive. */
+void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
+  struct tg_app_state *state = vm->owner;
+  if (!state->stopped) {
+    state->stopped = true;
+    (void)run_hook(vm, state->on_stop_ref, NULL);
+  }
+  done(vm);
+}
+
+/* ---- building ---- */
+
+static void faults_to_errors(const struct tg_bundle_fault *faults, size_t count,
+                             struct tg_load_errors *errors) {
+  struct tg_buffer text = {0};
+  for (size_t i = 0; i < count; i++)
+    (void)!tg_buffer_format(&text, "%s%s: %s", i ? "; " : "", faults[i].path, faults[i].message);
+  plain_error(errors, text.data ? text.data : "the application cannot be read");
+  tg_buffer_deinit(&text);
+}
+
+static struct tg_generation *new_generation(const struct tg_build *build) {
+  struct tg_generation *generation = calloc(1, sizeof *generation);
+  if (!generation) return NULL;
+  generation->number = build->number;
+  generation->handle = build->handle;
+  atomic_init(&generation->refs, 1);
+  tg_arena_init(&generation->arena, NULL, 0);
+  generation->config.settings = *build->host->settings;
+  return generation;
+}
+
+/* How many states are wanted is known when the first one has read tidegate.lua. */
+static unsigned states_wanted(const struct tg_generation *generation,
+                              const struct tg_build *build) {
+  if (build->loops >= 0) return build->loops ? (unsigned)build->loops : 1;
+  if (generation->config.settings.loops) return (unsigned)generation->config.settings.loops;
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores > 0 ? (unsigned)cores : 1;
+}
+
+static bool add_state(struct tg_generation *generation, const struct tg_build *build,
+                      struct tg_vm *vm, struct tg_load_errors *errors) {
+  if (!vm) return false;
+  generation->vms[generation->vm_count++] = vm;
+  vm->memory_max = generation->config.settings.limits_state_memory;
+  return !build->start_hooks || start_vm(vm, errors);
+}
+
+static bool load_states(struct tg_generation *generation, const struct tg_build *build,
+                        struct tg_load_errors *errors) {
+  enum tg_role role = build->loops ? TG_ROLE_LOOP : TG_ROLE_BUILDER;
+  struct tg_vm *lead = load_vm(generation, build->host, build->loop, role, 0, true, errors);
+  if (!lead) return false;
+  unsigned wanted = states_wanted(generation, build);
+  generation->vms = calloc(wanted, sizeof(struct tg_vm *));
+  if (!generation->vms) {
+    tg_generation_free_vm(lead);
+    return false;
+  }
+  if (!add_state(generation, build, lead, errors)) return false;
+  for (unsigned i = 1; i < wanted; i++) {
+    struct tg_vm *vm = load_vm(generation, build->host, build->loop, role, i, false, errors);
+    if (!add_state(generation, build, vm, errors)) return false;
+  }
+  return true;
+}
+
+struct tg_generation *tg_generation_build(const struct tg_build *build,
+                                          struct tg_load_errors *errors) {
+  *errors = (struct tg_load_errors){0};
+  struct tg_bundle *bundle = NULL;
+  struct tg_bundle_fault *faults = NULL;
+  size_t fault_count = 0;
+  tg_status status = tg_bundle_read(build->dir, build->config, &bundle, &faults, &fault_count);
+  if (status) {
+    if (fault_count)
+      faults_to_errors(faults, fault_count, errors);
+    else
+      plain_error(errors, tg_status_text(status));
+    tg_bundle_faults_free(faults, fault_count);
+    return NULL;
+  }
+  struct tg_generation *generation = new_generation(build);
+  if (!generation) {
+    plain_error(errors, "out of memory");
+    tg_bundle_free(bundle);
+    return NULL;
+  }
+  generation->bundle = bundle;
+  if (load_states(generation, build, errors)) return generation;
+  if (!errors->count) plain_error(errors, "the application could not be started");
+  for (unsigned i = 0; i < generation->vm_count; i++) tg_generation_free_vm(generation->vms[i]);
+  tg_generation_release(generation);
+  return NULL;
+}
+
+void tg_load_errors_deinit(struct tg_load_errors *errors) {
+  free(errors->text);
+  free(errors->json);
+  *errors = (struct tg_load_errors){0};
+}

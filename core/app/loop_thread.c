@@ -1,0 +1,213 @@
+/* A loop's life: accept and serve; on stop close the listeners, drain the server, give every state
+ * back to the builder, end. */
+#include "app/loop_thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app/access_log.h"
+#include "app/builder.h"
+#include "app/process.h"
+#include "app/watchdog.h"
+#include "base/check.h"
+#include "loop/thread.h"
+#include "script/task.h"
+
+static struct tg_loop_thread *of_server(struct tg_server *server) {
+  return server->owner;
+}
+
+/* ---- generations ---- */
+
+static const struct tg_routing *acquire(struct tg_server *server) {
+  struct tg_loop_thread *thread = of_server(server);
+  struct tg_generation *generation =
+      atomic_load_explicit(&thread->process->current, memory_order_acquire);
+  tg_vm_hold(generation->vms[thread->loop.index]);
+  return &generation->routing;
+}
+
+static void release(struct tg_server *server, const struct tg_routing *routing) {
+  struct tg_generation *generation = routing->owner;
+  tg_vm_release(generation->vms[of_server(server)->loop.index]);
+}
+
+static void check_ended(struct tg_loop_thread *thread) {
+  if (!thread->stopping || !thread->server_drained || thread->listeners_open || thread->vms_left)
+    return;
+  tg_loop_stop(&thread->loop);
+}
+
+static void on_vm_idle(struct tg_vm *vm) {
+  struct tg_app_state *state = vm->owner;
+  struct tg_process *process = state->generation->process;
+  struct tg_loop_thread *thread = process->loops[vm->index];
+  thread->vms_left--;
+  tg_builder_close_vm(process->builder, vm);
+  check_ended(thread);
+}
+
+static void retire(struct tg_loop_thread *thread, struct tg_generation *generation) {
+  thread->vms_left++;
+  tg_vm_retire(generation->vms[thread->loop.index], on_vm_idle);
+}
+
+struct retire_letter {
+  struct tg_letter letter;
+  struct tg_loop_thread *thread;
+  struct tg_generation *generation;
+};
+
+static void on_retire(struct tg_letter *letter) {
+  struct retire_letter *retirement = TG_CONTAINER(letter, struct retire_letter, letter);
+  retire(retirement->thread, retirement->generation);
+  tg_generation_release(retirement->generation);
+  free(retirement);
+}
+
+void tg_loop_thread_retire(struct tg_loop_thread *thread, struct tg_generation *generation) {
+  struct retire_letter *letter = tg_check_calloc(1, sizeof *letter);
+  letter->letter.open = on_retire;
+  letter->thread = thread;
+  letter->generation = generation;
+  tg_generation_hold(generation);
+  if (tg_mailbox_post(&thread->loop.mailbox, &letter->letter)) {
+    tg_generation_release(generation);
+    free(letter);
+  }
+}
+
+/* ---- stopping ---- */
+
+static void on_drained(struct tg_server *server) {
+  struct tg_loop_thread *thread = of_server(server);
+  struct tg_generation *generation = atomic_load(&thread->process->current);
+  thread->server_drained = true;
+  struct tg_vm *vm = generation->vms[thread->loop.index];
+  tg_scope_cancel(vm->root, "shutdown");
+  retire(thread, generation);
+}
+
+static void on_listener_closed(struct tg_listener *listener) {
+  struct tg_loop_thread *thread = listener->owner;
+  thread->listeners_open--;
+  check_ended(thread);
+}
+
+struct stop_letter {
+  struct tg_letter letter;
+  struct tg_loop_thread *thread;
+  bool force;
+};
+
+static void on_stop(struct tg_letter *letter) {
+  struct stop_letter *stop = TG_CONTAINER(letter, struct stop_letter, letter);
+  struct tg_loop_thread *thread = stop->thread;
+  bool force = stop->force;
+  free(stop);
+  if (!thread->stopping) {
+    thread->stopping = true;
+    for (size_t i = 0; i < thread->listener_count; i++) tg_listener_close(&thread->listeners[i]);
+    thread->server.drained = on_drained;
+    tg_server_drain(&thread->server);
+  }
+  if (!force) return;
+  struct tg_generation *generation = atomic_load(&thread->process->current);
+  tg_scope_cancel(generation->vms[thread->loop.index]->root, "shutdown");
+  tg_server_abort(&thread->server);
+}
+
+void tg_loop_thread_stop(struct tg_loop_thread *thread, bool force) {
+  struct stop_letter *stop = tg_check_calloc(1, sizeof *stop);
+  *stop = (struct stop_letter){.letter.open = on_stop, .thread = thread, .force = force};
+  if (tg_mailbox_post(&thread->loop.mailbox, &stop->letter)) free(stop);
+}
+
+/* ---- serving ---- */
+
+static void on_accepted(struct tg_listener *listener, int fd, const struct tg_address *peer) {
+  struct tg_loop_thread *thread = listener->owner;
+  tg_server_accept(&thread->server, fd, peer);
+}
+
+static void on_refused(struct tg_listener *listener, int fd, const struct tg_address *peer) {
+  struct tg_loop_thread *thread = listener->owner;
+  (void)peer;
+  tg_server_refuse(&thread->server, fd);
+}
+
+static void *on_thread(void *arg) {
+  struct tg_loop_thread *thread = arg;
+  tg_watchdog_add(thread->process->watchdog, &thread->watch);
+  tg_loop_run(&thread->loop);
+  tg_watchdog_remove(thread->process->watchdog, &thread->watch);
+  tg_server_deinit(&thread->server);
+  tg_loop_deinit(&thread->loop);
+  tg_process_loop_ended(thread->process, thread);
+  return NULL;
+}
+
+/* A unix socket cannot be bound twice: all loops accept from the first one's. */
+static tg_status bind_one(struct tg_loop_thread *thread, size_t i, int *fd) {
+  struct tg_process *process = thread->process;
+  struct tg_address *address = &process->addresses[i];
+  if (thread->loop.index && tg_address_is_unix(address)) {
+    *fd = dup(process->loops[0]->listeners[i].fd);
+    return *fd >= 0 ? TG_OK : TG_EIO;
+  }
+  return tg_listener_bind(address, thread->loop.index == 0, fd);
+}
+
+static tg_status open_listeners(struct tg_loop_thread *thread, char *why, size_t why_size) {
+  struct tg_process *process = thread->process;
+  thread->listeners = calloc(process->address_count, sizeof *thread->listeners);
+  if (!thread->listeners) return TG_ENOMEM;
+  for (size_t i = 0; i < process->address_count; i++) {
+    struct tg_listener *listener = &thread->listeners[i];
+    int fd = -1;
+    tg_status status = bind_one(thread, i, &fd);
+    listener->owner = thread;
+    listener->accepted = on_accepted;
+    listener->refused = on_refused;
+    listener->closed = on_listener_closed;
+    if (status == TG_OK)
+      status =
+          tg_listener_open(listener, &thread->loop, fd, tg_address_is_unix(&process->addresses[i]));
+    if (status) {
+      char text[TG_ADDRESS_TEXT];
+      tg_address_format(&process->addresses[i], text);
+      snprintf(why, why_size, "cannot listen on %s: %s", text, tg_status_text(status));
+      return status;
+    }
+    thread->listener_count++;
+    thread->listeners_open++;
+  }
+  return TG_OK;
+}
+
+tg_status tg_loop_thread_init(struct tg_loop_thread *thread, struct tg_process *process,
+                              unsigned index, char *why, size_t why_size) {
+  thread->process = process;
+  tg_status status = tg_loop_init(&thread->loop, index);
+  if (status) {
+    snprintf(why, why_size, "cannot make an event loop: %s", tg_status_text(status));
+    return status;
+  }
+  tg_server_init(&thread->server, &thread->loop, &process->settings);
+  thread->server.owner = thread;
+  thread->server.acquire = acquire;
+  thread->server.release = release;
+  thread->server.log = process->access_log ? tg_access_log_write : NULL;
+  return open_listeners(thread, why, why_size);
+}
+
+tg_status tg_loop_thread_start(struct tg_loop_thread *thread) {
+  char name[16];
+  snprintf(name, sizeof name, "tg-loop-%u", thread->loop.index % 1000);
+  return tg_thread_start(&thread->thread, name, on_thread, thread);
+}
+
+void tg_loop_thread_deinit(struct tg_loop_thread *thread) {
+  free(thread->listeners);
+}

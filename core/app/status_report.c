@@ -1,0 +1,90 @@
+/* Reads every thread's counters and writes them down: see status_report.h. */
+#include "app/status_report.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "app/loop_thread.h"
+#include "app/process.h"
+#include "base/escape.h"
+#include "base/log.h"
+#include "base/version.h"
+
+static tg_status put_text(struct tg_buffer *out, const char *key, const char *text) {
+  tg_status status = tg_buffer_format(out, ",\"%s\":", key);
+  return status ? status : tg_escape_append(out, tg_slice_cstr(text));
+}
+
+static uint64_t resident_bytes(void) {
+  unsigned long pages = 0, resident = 0;
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (!file) return 0;
+  if (fscanf(file, "%lu %lu", &pages, &resident) != 2) resident = 0;
+  fclose(file);
+  return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static tg_status put_loops(struct tg_process *process, struct tg_buffer *out) {
+  tg_status status = tg_buffer_format(out, ",\"loops\":[");
+  for (unsigned i = 0; i < process->loop_count && status == TG_OK; i++) {
+    struct tg_server_counters *counters = &process->loops[i]->server.counters;
+    status = tg_buffer_format(
+        out,
+        "%s{\"connections\":%u,\"active\":%u,\"requests\":%llu,\"errors\":%llu,\"accepted\":%llu,"
+        "\"refused\":%llu}",
+        i ? "," : "", atomic_load(&counters->connections), atomic_load(&counters->active),
+        (unsigned long long)atomic_load(&counters->requests),
+        (unsigned long long)atomic_load(&counters->errors),
+        (unsigned long long)atomic_load(&counters->accepted),
+        (unsigned long long)atomic_load(&counters->refused));
+  }
+  return status ? status : tg_buffer_append(out, "]", 1);
+}
+
+static tg_status put_pools(struct tg_process *process, struct tg_buffer *out) {
+  tg_status status = tg_buffer_format(out, ",\"workers\":{");
+  for (unsigned i = 0; i < process->pool_count && status == TG_OK; i++) {
+    struct tg_worker_counters counters;
+    tg_worker_pool_count(process->pools[i], &counters);
+    status = tg_buffer_format(out,
+                              "%s\"%s\":{\"size\":%u,\"started\":%u,\"busy\":%u,\"queued\":%u,"
+                              "\"done\":%llu,\"refused\":%llu}",
+                              i ? "," : "", process->pool_names[i], counters.size, counters.started,
+                              counters.busy, counters.queued, (unsigned long long)counters.done,
+                              (unsigned long long)counters.refused);
+  }
+  return status ? status : tg_buffer_append(out, "}", 1);
+}
+
+static tg_status put_addresses(struct tg_process *process, struct tg_buffer *out) {
+  tg_status status = tg_buffer_format(out, ",\"listen\":[");
+  for (size_t i = 0; i < process->address_count && status == TG_OK; i++) {
+    char text[TG_ADDRESS_TEXT];
+    tg_address_format(&process->addresses[i], text);
+    status = tg_buffer_append(out, ",", i ? 1 : 0);
+    if (status == TG_OK) status = tg_escape_append(out, tg_slice_cstr(text));
+  }
+  return status ? status : tg_buffer_append(out, "]", 1);
+}
+
+tg_status tg_process_status(struct tg_process *process, struct tg_buffer *out) {
+  struct tg_generation *generation = atomic_load(&process->current);
+  double uptime = (double)(tg_clock_wall() - process->started) / 1e9;
+  tg_status status = tg_buffer_format(
+      out,
+      "{\"pid\":%d,\"uptime\":%.1f,\"generation\":%llu,\"routes\":%u,\"reloads\":%llu,"
+      "\"failed_reloads\":%llu,\"memory\":%llu,\"log_dropped\":%llu,\"stopping\":%s",
+      (int)getpid(), uptime, (unsigned long long)generation->number, generation->route_count,
+      (unsigned long long)process->reloads, (unsigned long long)process->failed_reloads,
+      (unsigned long long)resident_bytes(),
+      (unsigned long long)(tg_log_dropped(process->host.log) +
+                           (process->access_log ? tg_log_dropped(process->access_log) : 0)),
+      process->stopping ? "true" : "false");
+  if (status == TG_OK) status = put_text(out, "version", TG_VERSION_FULL);
+  if (status == TG_OK && process->last_error)
+    status = put_text(out, "last_error", process->last_error);
+  if (status == TG_OK) status = put_addresses(process, out);
+  if (status == TG_OK) status = put_loops(process, out);
+  if (status == TG_OK) status = put_pools(process, out);
+  return status ? status : tg_buffer_append(out, "}\n", 2);
+}
