@@ -4,8 +4,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #define TG_LISTEN_MAX 64
+#define TG_HEADER_MAX 64
 
 struct tg_options {
   const char *command; /* "run", "dev", "check" ... */
@@ -23,9 +25,27 @@ struct tg_options {
   bool quiet;          /* -q */
   bool verbose;        /* -v */
   bool dev;
-  char **args; /* what is left, in order */
+  bool help;                          /* --help: only `command` counts */
+  const char *match;                  /* routes: --match; NULL */
+  double timeout;                     /* --timeout, seconds; 0: not given */
+  const char *headers[TG_HEADER_MAX]; /* call: -H */
+  size_t header_count;
+  const char *data; /* call: -d; NULL */
+  bool include;     /* call: -i */
+  const char *code; /* exec: -e; NULL */
+  char **args;      /* what is left, in order; borrowed from argv, whose order this changes */
   int arg_count;
 };
+
+/* Reads the command line; `argv` must outlive the options. Returns TG_EXIT_OK, or TG_EXIT_USAGE
+ * after one line on stderr. */
+int tg_options_parse(struct tg_options *options, int argc, char **argv);
+
+/* The flags of a command (names, space between) as lines of help on `out`. */
+void tg_options_print_flags(FILE *out, const char *flags);
+
+/* Which of `count` names is `word` most likely meant to be; NULL when none is near. */
+const char *tg_options_nearest(const char *word, const char *const *names, size_t count);
 
 /* Exit codes of the command. */
 enum {

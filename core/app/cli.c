@@ -1,0 +1,90 @@
+/* The table of commands, and those that are a few lines. */
+#include "app/cli.h"
+
+#include <luajit.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "app/process.h"
+#include "base/version.h"
+
+#define APP      "dir config lua-dir"
+#define INSTANCE "dir pid-file"
+
+static int run_help(const struct tg_options *options);
+static int run_version(const struct tg_options *options);
+
+const struct tg_command tg_commands[] = {
+    {"run", "", "serve the application", APP " listen loops workers pid-file log-level watch", 0, 0,
+     tg_process_main},
+    {"dev", "", "serve it, reload on every save, show errors as pages",
+     APP " listen loops workers pid-file log-level watch", 0, 0, tg_process_main},
+    {"version", "", "say which tidegate this is, and with which libraries", "", 0, 0, run_version},
+    {"help", "[COMMAND]", "list the commands, or the flags of one", "", 0, 1, run_help},
+    {0}};
+
+const struct tg_command *tg_command_find(const char *name) {
+  for (const struct tg_command *row = tg_commands; row->name; row++)
+    if (strcmp(row->name, name) == 0) return row;
+  return NULL;
+}
+
+static int run_version(const struct tg_options *options) {
+  (void)options;
+  printf("tidegate %s\n", TG_VERSION_FULL);
+  printf("%s\n", LUAJIT_VERSION);
+  printf("libuv %s\n", uv_version_string());
+  printf("llhttp %s\n", TG_LLHTTP_VERSION);
+#ifdef TG_LUAJIT_STOCK
+  printf("stock LuaJIT: CPU budgets stop interpreted code only\n");
+#endif
+  return TG_EXIT_OK;
+}
+
+static void help_command(const struct tg_command *command) {
+  printf("tidegate %s%s%s [FLAGS]: %s\n\n", command->name, command->usage[0] ? " " : "",
+         command->usage, command->summary);
+  tg_options_print_flags(stdout, command->flags);
+}
+
+static void help_all(void) {
+  printf("usage: tidegate COMMAND [FLAGS]\n\n");
+  for (const struct tg_command *row = tg_commands; row->name; row++) {
+    char left[64];
+    snprintf(left, sizeof left, "%s %s", row->name, row->usage);
+    printf("  %-22s  %s\n", left, row->summary);
+  }
+  printf("\n`tidegate help COMMAND` shows the flags of one.\n");
+  printf("Exit status: 0 done, 1 failed, 2 usage, 3 not running, 4 conflict, 130 interrupted.\n");
+}
+
+static int run_help(const struct tg_options *options) {
+  if (options->arg_count == 0) {
+    help_all();
+    return TG_EXIT_OK;
+  }
+  const struct tg_command *command = tg_command_find(options->args[0]);
+  if (command) {
+    help_command(command);
+    return TG_EXIT_OK;
+  }
+  fprintf(stderr, "error: unknown command '%s': `tidegate help` lists them\n", options->args[0]);
+  return TG_EXIT_USAGE;
+}
+
+int tg_cli_main(int argc, char **argv) {
+  struct tg_options options;
+  int exit = tg_options_parse(&options, argc, argv);
+  if (exit) return exit;
+  const struct tg_command *command = tg_command_find(options.command);
+  if (options.help && strcmp(options.command, "help") != 0)
+    help_command(command);
+  else
+    exit = command->run(&options);
+  if (fflush(stdout) != 0 && exit == TG_EXIT_OK) {
+    perror("error: writing to stdout");
+    exit = TG_EXIT_FAILED;
+  }
+  return exit;
+}
