@@ -45,3 +45,12 @@ def test_the_landing_page_lists_every_route():
     text = (ROOT / "routes/index.lua").read_text()
     for path in (ROOT / "routes").rglob("*.lua"):
         assert path.name == "index.lua" or str(path.relative_to(ROOT)) in text, path
+
+
+def test_every_error_code_is_in_the_table():
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    known = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+    thrown = set()
+    for path in [*(ROOT / "core").rglob("*.c"), *(ROOT / "lua").rglob("*.lua")]:
+        thrown |= set(re.findall(r'(?:throw|error_new|tg_error_push)\(\s*(?:L, )?"([a-z_]+)"', path.read_text()))
+    assert thrown - known == set()
