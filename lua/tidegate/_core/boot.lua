@@ -4,7 +4,7 @@
 -- only the loading of an application needs is read when load_app is called, so that a bare state is cheap.
 
 --- @param core table functions and values of C
---- @return table boot { tg, env, freeze, thaw, load_app, entry, grants }
+--- @return table boot { tg, env, freeze, thaw, load_app, render, entry, grants }
 return function(core)
   package.loaded["tidegate._core.core"] = core
   core.raw_pcall, core.raw_xpcall, core.traceback = pcall, xpcall, debug.traceback
@@ -23,6 +23,18 @@ return function(core)
     return app(files, opts or {})
   end
 
+  -- The errors of load_app in the caret form, a blank line between two of them.
+  local function render(errors, files)
+    local caret, sources, out = require("tidegate._pure.caret"), {}, {}
+    for _, file in ipairs(files) do
+      sources[file.path] = file.source
+    end
+    for index, err in ipairs(errors) do
+      out[index] = caret.render(err, err.file and sources[err.file])
+    end
+    return table.concat(out, "\n")
+  end
+
   return {
     tg = tg,
     env = sandbox.env,
@@ -30,6 +42,7 @@ return function(core)
     freeze = sandbox.freeze,
     thaw = sandbox.thaw,
     load_app = load_app,
+    render = render,
     entry = core.has_module("tidegate._core.entry") and require("tidegate._core.entry") or nil,
   }
 end

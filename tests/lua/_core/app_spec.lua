@@ -130,6 +130,14 @@ describe("places of errors", function()
     assert.has("routes/a.lua:1:", problem())
   end)
 
+  it("are rendered in the caret form", function()
+    local files = { { path = "routes/a.lua", kind = "route", source = "return {\n  a = endless end\n}" } }
+    boot = fake.boot()
+    local _, found = boot.load_app(files)
+    assert.equal("error: '}' expected (to close '{' at line 1) near 'end'\n --> routes/a.lua:2:15\n  1 | return {\n"
+      .. "  2 |   a = endless end\n    |               ^^^\n", boot.render(found, files))
+  end)
+
   it("of running: the line", function()
     load({ ["routes/a.lua"] = "local t\n  return t.x" })
     assert.equal("routes/a.lua:2:3-12 attempt to index local 't' (a nil value)", problem())
