@@ -47,12 +47,15 @@ void tg_worker_pool_set_watch(struct tg_worker_pool *pool,
 /* Other limits from the next exchange on (a new generation may say so). */
 void tg_worker_pool_set_limits(struct tg_worker_pool *pool, const struct tg_worker_limits *limits);
 
-/* Idle workers drop their states of generations other than `current`. Any thread. */
+/* Workers drop their states of generations before `current`, each when it is idle and nothing runs
+ * on that state any more. Any thread. */
 void tg_worker_pool_retire(struct tg_worker_pool *pool, struct tg_generation *current);
 
-/* Refuses more, cancels what is queued and what runs, and joins the threads; a thread that is stuck
- * in C code for longer than `grace` nanoseconds is left behind (then false is returned and the
- * pool's memory stays). */
+/* Refuses more, cancels what is queued and what runs, and joins the threads. Work after an answer
+ * may go on for half of `grace` (nanoseconds) and is cancelled then. A thread that does not end
+ * within `grace` is left behind: then false is returned, the pool's memory stays, and so must the
+ * loops, to whose mailboxes such a thread may still write. The loops must be running, or have no
+ * exchange left; their mailboxes must be there until this returns. */
 bool tg_worker_pool_close(struct tg_worker_pool *pool, uint64_t grace);
 
 void tg_worker_pool_count(struct tg_worker_pool *pool, struct tg_worker_counters *out);
