@@ -76,7 +76,7 @@ struct tg_build {
 };
 
 /* Reads, compiles, loads and checks; on failure NULL and *errors filled (the caller deinits).
- * On the thread whose stack is large enough for Lua (64 MiB). */
+ * On the thread whose stack is large enough for Lua. */
 struct tg_generation *tg_generation_build(const struct tg_build *build,
                                           struct tg_load_errors *errors);
 

@@ -148,10 +148,18 @@ static void *on_thread(void *arg) {
   return NULL;
 }
 
-/* A unix socket cannot be bound twice: all loops accept from the first one's. */
+/* A unix socket cannot be bound twice: all loops accept from the first one's. After a crash the
+ * sockets of the process before are used again, in the same order. */
 static tg_status bind_one(struct tg_loop_thread *thread, size_t i, int *fd) {
   struct tg_process *process = thread->process;
+  struct tg_supervision *supervision = process->supervision;
   struct tg_address *address = &process->addresses[i];
+  size_t place = thread->loop.index * process->address_count + i;
+  if (place < supervision->fd_count) {
+    *fd = supervision->fds[place];
+    address->len = sizeof address->addr;
+    return getsockname(*fd, &address->addr.any, &address->len) == 0 ? TG_OK : TG_EIO;
+  }
   if (thread->loop.index && tg_address_is_unix(address)) {
     *fd = dup(process->loops[0]->listeners[i].fd);
     return *fd >= 0 ? TG_OK : TG_EIO;

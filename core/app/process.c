@@ -413,6 +413,17 @@ static int open_loops(struct tg_process *process) {
   return TG_EXIT_OK;
 }
 
+/* The supervisor keeps the sockets open should we die. */
+static void share_sockets(struct tg_process *process) {
+  int fds[TG_SUPERVISED_FDS_MAX];
+  size_t count = 0;
+  for (unsigned i = 0; i < process->loop_count; i++)
+    for (size_t k = 0; k < process->address_count && count < TG_SUPERVISED_FDS_MAX; k++)
+      fds[count++] = process->loops[i]->listeners[k].fd;
+  if (tg_supervision_keep(process->supervision, fds, count))
+    say(process, TG_LOG_WARN, "the supervisor could not be given the sockets", NULL, NULL);
+}
+
 static void announce(struct tg_process *process) {
   for (size_t i = 0; i < process->address_count; i++) {
     char text[TG_ADDRESS_TEXT];
@@ -462,6 +473,7 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
     TG_CHECK(tg_loop_thread_start(process->loops[i]) == TG_OK);
     process->loops_left++;
   }
+  share_sockets(process);
   open_watcher(process);
   announce(process);
   if (process->options->dev) print_banner(process);
@@ -508,11 +520,14 @@ static int boot(struct tg_process *process) {
   return failed;
 }
 
-int tg_process_main(const struct tg_options *options) {
-  struct tg_process process = {.options = options, .started = tg_clock_wall()};
+static int serve_process(void *arg, struct tg_supervision *supervision) {
+  const struct tg_options *options = arg;
+  struct tg_process process = {
+      .options = options, .supervision = supervision, .started = tg_clock_wall()};
   struct main_signals signals = {0};
   char *dir = realpath(options->dir, NULL);
   if (!dir) return complain(TG_EXIT_FAILED, "no such folder: %s", options->dir);
+  process.main_pid = supervision->channel >= 0 ? getppid() : getpid();
   tg_list_init(&process.waiting);
   tg_list_init(&process.told);
   tg_settings_init(&process.settings);
@@ -534,4 +549,10 @@ int tg_process_main(const struct tg_options *options) {
   int status = boot(&process);
   close_all(&process, &signals);
   return status;
+}
+
+int tg_process_main(const struct tg_options *options) {
+  if (options->supervise) return tg_supervisor_run(serve_process, (void *)options);
+  struct tg_supervision alone = {.channel = -1};
+  return serve_process((void *)options, &alone);
 }

@@ -10,6 +10,7 @@
 
 #include "app/generation.h"
 #include "app/options.h"
+#include "app/supervisor.h"
 #include "app/worker_pool.h"
 #include "net/address.h"
 #include "server/server.h"
@@ -28,6 +29,8 @@ typedef void (*tg_reload_cb)(void *owner, uint64_t generation, const struct tg_l
 
 struct tg_process {
   const struct tg_options *options;
+  struct tg_supervision *supervision;
+  int main_pid; /* of the process that signals go to: the supervisor's, else our own */
   struct tg_settings settings;
   struct tg_host host;
   struct tg_log *access_log; /* NULL: off */

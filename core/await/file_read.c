@@ -16,7 +16,9 @@ TG_AWAITABLE(file_read)
 struct read_op {
   struct tg_op op;
   uv_fs_t req;
-  struct tg_file *file; /* anchored by the caller's stack: the task waits inside the call */
+  struct tg_vm *vm;
+  struct tg_file *file;
+  int file_ref; /* keeps the file, even when the task has gone */
   ssize_t result;
   char bytes[];
 };
@@ -44,8 +46,9 @@ static int finish(struct tg_op *op, lua_State *L) {
   bool cancelled = op->cancelled && result < 0;
   int rc = 0;
   read->file->busy = false;
+  if (result > 0) read->file->offset += (uint64_t)result;
+  luaL_unref(read->vm->L, LUA_REGISTRYINDEX, read->file_ref);
   if (L && result > 0) {
-    read->file->offset += (uint64_t)result;
     lua_pushcfunction(L, l_push);
     lua_pushlightuserdata(L, read);
     rc = lua_pcall(L, 1, 1, 0);
@@ -67,10 +70,15 @@ int tg_await_file_read(lua_State *L) {
   lua_Number count = luaL_checknumber(L, 2);
   luaL_argcheck(L, count >= 1 && count <= COUNT_MAX, 2, "1 to 16 MiB expected");
   tg_op_begin(L);
+  lua_pushvalue(L, 1);
+  int file_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   struct read_op *read = malloc(sizeof *read + (size_t)count);
+  if (!read) luaL_unref(L, LUA_REGISTRYINDEX, file_ref);
   if (!read) tg_error_throw(L, "out_of_memory", "reading a file: no memory");
   tg_op_init(&read->op, &kind);
+  read->vm = tg_vm_of(L);
   read->file = file;
+  read->file_ref = file_ref;
   uv_buf_t buf = uv_buf_init(read->bytes, (unsigned)count);
   int status = uv_fs_read(&tg_vm_of(L)->loop->uv, &read->req, file->fd, &buf, 1,
                           (int64_t)file->offset, on_read);
@@ -78,6 +86,7 @@ int tg_await_file_read(lua_State *L) {
     file->busy = true;
     return tg_op_suspend(L, &read->op);
   }
+  luaL_unref(L, LUA_REGISTRYINDEX, file_ref);
   free(read);
   tg_error_push_status(L, status, "reading a file");
   return lua_error(L);

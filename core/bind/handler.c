@@ -207,7 +207,8 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     refuse(exchange, vm);
     return;
   }
-  *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF, .spawned_ref = LUA_NOREF};
+  *handling = (struct tg_handling){
+      .exchange = exchange, .vm = vm, .after_ref = LUA_NOREF, .spawned_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
   struct tg_task *task = tg_task_new(vm, &handling->scope);

@@ -23,6 +23,7 @@ struct tg_handling {
   struct tg_error_view *error;      /* the failure that is to be answered */
   bool streaming;                   /* the head of a stream was decided */
   bool *concluded;                  /* told to tg_handler_start while that runs; else NULL */
+  int spawned_ref;                  /* list of tg.spawn's tasks, or LUA_NOREF */
   int after_ref;                    /* list of req:after functions, or LUA_NOREF */
 };
 

@@ -1,8 +1,9 @@
 /* Threads as this program starts them: named, with a stack that Lua cannot outgrow.
  *
  * Recursion in Lua through C (gsub callbacks, coroutine.wrap) uses the C stack; its nesting is
- * capped, and 64 MiB hold what the cap allows. Signals that the process acts on are blocked, so
- * that only the main thread, which blocks none of them, takes them. */
+ * capped, and this holds what LuaJIT lets through before it says "stack overflow". Signals that the
+ * process acts on are blocked, so that only the main thread, which blocks none of them, takes them.
+ */
 #ifndef TG_LOOP_THREAD_H
 #define TG_LOOP_THREAD_H
 
@@ -10,7 +11,7 @@
 
 #include "base/status.h"
 
-#define TG_THREAD_STACK (64u << 20)
+#define TG_THREAD_STACK (192u << 20)
 
 /* Starts `fn(arg)` on a new thread, which the caller joins. `name` is shown by debuggers and ps
  * (its first 15 bytes count; may be NULL). TG_ENOMEM or an errno. */

@@ -230,7 +230,8 @@ static const char *role_name(enum tg_role role) {
   return role == TG_ROLE_LOOP ? "loop" : role == TG_ROLE_WORKER ? "worker" : "builder";
 }
 
-static void push_settings(lua_State *L) {  // .. list
+/* core.load_settings() -> list of rows */
+static int l_load_settings(lua_State *L) {  // .. list
   lua_newtable(L);
   for (int i = 0; tg_settings_rows[i].key; i++) {
     static const char *const kinds[] = {"count", "bytes", "seconds", "flag"};
@@ -244,22 +245,13 @@ static void push_settings(lua_State *L) {  // .. list
     lua_pushstring(L, row->doc), lua_setfield(L, -2, "doc");
     lua_rawseti(L, -2, i + 1);  // .. list
   }
-}
-
-/* Awaitables that users call by their own name; the others are parts of methods. */
-static void push_public(lua_State *L) { // .. list
-  static const char *const names[] = {"sleep", "yield"};
-  lua_newtable(L);
-  for (int i = 0; i < (int)(sizeof names / sizeof names[0]); i++) {
-    lua_pushstring(L, names[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
+  return 1;
 }
 
 /* core.traceback(): of the caller, our own frames left out */
 static int l_traceback(lua_State *L) {
   struct tg_buffer text = {0};
-  luaL_traceback(L, L, NULL, 1); // trace
+  luaL_traceback(L, L, NULL, 1);  // trace
   tg_error_fold(&text, lua_tostring(L, -1));
   struct tg_slice folded = tg_buffer_slice(&text);
   char copy[4096];
@@ -287,6 +279,7 @@ static const luaL_Reg functions[] = {{"take", tg_op_take},
                                      {"time", l_time},
                                      {"read_file", l_read_file},
                                      {"traceback", l_traceback},
+                                     {"load_settings", l_load_settings},
                                      {NULL, NULL}};
 
 static void push_core(lua_State *L, struct tg_vm *vm) {  // .. core
@@ -294,8 +287,6 @@ static void push_core(lua_State *L, struct tg_vm *vm) {  // .. core
   luaL_register(L, NULL, functions);
   tg_nursery_open(L);
   push_ops(L), lua_setfield(L, -2, "ops");
-  push_public(L), lua_setfield(L, -2, "public");
-  push_settings(L), lua_setfield(L, -2, "settings");
   lua_getglobal(L, "pcall"), lua_setfield(L, -2, "raw_pcall");
   lua_getglobal(L, "xpcall"), lua_setfield(L, -2, "raw_xpcall");
   lua_pushstring(L, vm->host->app_dir ? vm->host->app_dir : "."), lua_setfield(L, -2, "app_dir");
@@ -315,6 +306,8 @@ static int keep_field(lua_State *L, const char *name) {  // .. boot
 int tg_boot_state(lua_State *L) {
   struct tg_vm *vm = lua_touserdata(L, 1);
   lua_settop(L, 0);
+  vm->side = lua_newthread(L);  // side
+  luaL_ref(L, LUA_REGISTRYINDEX);
   luaL_openlibs(L);
   tg_error_open(L);
   tg_plain_open(L);

@@ -156,7 +156,7 @@ void tg_error_push_place(lua_State *L, int level) {
 struct reading {
   struct tg_error_view *view;
   lua_State *from;
-  int index;
+  lua_State *side; /* the value lies on it */
 };
 
 static void keep(struct tg_buffer *out, struct tg_slice text, size_t most) {
@@ -243,34 +243,64 @@ void tg_error_fold(struct tg_buffer *out, const char *trace) {
   }
 }
 
+/* LuaJIT cannot tell the line of the frame on top of a coroutine that has failed; for errors of the
+ * interpreter itself the message can: "routes/x.lua:7: attempt to ...". */
+static void restore_line(struct tg_error_view *view) {
+  struct tg_slice message = tg_buffer_slice(&view->message);
+  struct tg_slice trace = tg_buffer_slice(&view->traceback);
+  const char *colon = message.len ? memchr(message.ptr, ':', message.len) : NULL;
+  if (!colon) return;
+  size_t file = (size_t)(colon - message.ptr);
+  size_t digits = strspn(colon + 1, "0123456789");
+  if (!digits || colon[1 + digits] != ':' || file + 1 + digits >= sizeof view->place) return;
+  if (!view->place[0])
+    snprintf(view->place, sizeof view->place, "%.*s", (int)(file + 1 + digits), message.ptr);
+  if (trace.len <= file + 1 || memcmp(trace.ptr, message.ptr, file + 1) != 0) return;
+  if (trace.ptr[file + 1] >= '0' && trace.ptr[file + 1] <= '9') return;
+  struct tg_buffer fixed = {0};
+  keep(&fixed, tg_slice(message.ptr, file + 1 + digits), TRACEBACK_MAX);
+  keep(&fixed, tg_slice_skip(trace, file), TRACEBACK_MAX);
+  tg_buffer_deinit(&view->traceback);
+  view->traceback = fixed;
+}
+
 static int l_read(lua_State *L) {
   struct reading *reading = lua_touserdata(L, 1);
   struct tg_error_view *view = reading->view;
   lua_settop(L, 0);
-  lua_pushvalue(reading->from, reading->index);
-  if (reading->from != L) lua_xmove(reading->from, L, 1);  // value
+  lua_xmove(reading->side, L, 1); // value
   read_value(L, view);
   lua_settop(L, 1);
-  if (reading->from != L && view->traceback.len == 0) {
-    luaL_traceback(L, reading->from, NULL, 0);  // value trace
+  if (reading->from == L) return 0;
+  if (view->traceback.len == 0) {
+    luaL_traceback(L, reading->from, NULL, 0); // value trace
     tg_error_fold(&view->traceback, lua_tostring(L, -1));
+    (void)!tg_buffer_append(&view->message, "", 1); /* strspn below needs an end */
+    view->message.len--;
+    restore_line(view);
   }
-  if (!view->place[0] && reading->from != L && push_place(reading->from, 0)) {
+  if (!view->place[0] && push_place(reading->from, 0)) {
     snprintf(view->place, sizeof view->place, "%s", lua_tostring(reading->from, -1));
     lua_pop(reading->from, 1);
   }
   return 0;
 }
 
+/* The value goes by the side coroutine: a protected call has a stack frame of its own, and nothing
+ * that allocates may run before it. */
 void tg_error_view_init(struct tg_error_view *view, lua_State *L, lua_State *from, int index) {
   *view = (struct tg_error_view){.status = 500};
-  if (index < 0) index = lua_gettop(from) + 1 + index;
-  struct reading reading = {view, from, index};
-  if (lua_cpcall(L, l_read, &reading) != 0) {
-    lua_pop(L, 1);
-    if (view->message.len == 0)
-      keep(&view->message, TG_SLICE("the error could not be read: out of memory"), MESSAGE_MAX);
+  struct reading reading = {view, from, tg_vm_of(L)->side};
+  int rc = LUA_ERRMEM;
+  if (reading.side) {
+    lua_pushvalue(from, index);
+    lua_xmove(from, reading.side, 1);
+    rc = lua_cpcall(L, l_read, &reading);
+    if (rc) lua_pop(L, 1);
+    lua_settop(reading.side, 0);
   }
+  if (rc && view->message.len == 0)
+    keep(&view->message, TG_SLICE("the error could not be read: out of memory"), MESSAGE_MAX);
 }
 
 void tg_error_view_deinit(struct tg_error_view *view) {

@@ -67,7 +67,7 @@ static struct tg_task *new_task(lua_State *L, int *nargs) {  // nursery fn args.
     tg_error_throw(L, "not_function",
                    "got %s; did you call it? pass f, or function() return f(x) end",
                    luaL_typename(L, 2));
-  if (!nursery) tg_error_throw(L, "closed", "the scope has ended");
+  if (!nursery || !nursery->scope.parent) tg_error_throw(L, "closed", "the scope has ended");
   struct tg_task *task = tg_task_new(nursery->scope.vm, &nursery->scope);
   if (!task)
     tg_error_throw(L, "too_many_tasks", "this request has limits.tasks = %llu tasks already",

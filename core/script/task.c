@@ -38,8 +38,21 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
   if (parent) tg_list_append(&parent->inner, &scope->link);
 }
 
+/* A scope object may outlive the scope around it, in a variable of somebody's: it is an orphan then,
+ * empty and cancelled. */
+static void orphan(struct tg_scope *inner) {
+  TG_CHECK(inner->alive == 0);
+  tg_list_remove(&inner->link);
+  inner->parent = NULL;
+  inner->top = inner;
+  inner->cancelled = true;
+  inner->exchange = NULL;
+}
+
 void tg_scope_deinit(struct tg_scope *scope) {
-  TG_CHECK(scope->alive == 0 && tg_list_empty(&scope->inner));
+  TG_CHECK(scope->alive == 0);
+  while (!tg_list_empty(&scope->inner))
+    orphan(TG_CONTAINER(scope->inner.next, struct tg_scope, link));
   tg_timer_stop(&scope->vm->loop->timers, &scope->timer);
   tg_list_remove(&scope->link);
 }

@@ -39,6 +39,7 @@ struct tg_host {
 
 struct tg_vm {
   lua_State *L;
+  lua_State *side; /* a coroutine that never runs: where values are laid down meanwhile */
   struct tg_host *host;
   struct tg_loop *loop; /* whose thread runs it */
   enum tg_role role;

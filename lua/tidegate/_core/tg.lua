@@ -13,11 +13,17 @@ local providers = {
   ["tidegate._core.routes"] = { "routes" },
 }
 
+-- C modules that only the library itself opens.
+local internal = { handler = true }
+
+-- Awaitables that are functions of tg; the others are parts of something.
+local public = { "sleep", "yield" }
+
 -- Part of the contract, but of no capability that is built in.
 local later = {
   "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield", "defer",
-  "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache", "pg", "redis", "sqlite",
-  "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
+  "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache",
+  "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
   "condition", "blocking", "sort",
 }
 
