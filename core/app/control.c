@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "base/hash.h"
 
 #define CONNECTIONS_MAX 64
 #define READ_SIZE       4096
@@ -53,9 +54,6 @@ struct connection {
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-#define FNV_START 0xcbf29ce484222325ull
-#define FNV_PRIME 0x100000001b3ull
-
 void tg_control_paths(const struct tg_options *options, char pid_file[4096],
                       char socket_path[4096]) {
   char *path = tg_source_path(options->pid_file ? options->pid_file : options->dir);
@@ -63,8 +61,7 @@ void tg_control_paths(const struct tg_options *options, char pid_file[4096],
   free(path);
   int len = snprintf(socket_path, 4096, "%.4090s.sock", pid_file);
   if (len < (int)sizeof((struct sockaddr_un *)0)->sun_path) return;
-  uint64_t hash = FNV_START;
-  for (const char *at = pid_file; *at; at++) hash = (hash ^ (unsigned char)*at) * FNV_PRIME;
+  uint64_t hash = tg_hash(&(struct tg_hash_seed){0}, tg_slice_cstr(pid_file));
   snprintf(socket_path, 4096, "/tmp/tidegate-%u/%016llx.sock", (unsigned)geteuid(),
            (unsigned long long)hash);
 }
