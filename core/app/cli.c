@@ -16,8 +16,8 @@ static int run_help(const struct tg_options *options);
 static int run_version(const struct tg_options *options);
 
 const struct tg_command tg_commands[] = {
-    {"run", "", "serve the application", APP " listen loops workers pid-file log-level watch", 0, 0,
-     tg_process_main},
+    {"run", "", "serve the application",
+     APP " listen loops workers pid-file log-level watch no-supervisor", 0, 0, tg_process_main},
     {"dev", "", "serve it, reload on every save, show errors as pages",
      APP " listen loops workers pid-file log-level watch", 0, 0, tg_process_main},
     {"version", "", "say which tidegate this is, and with which libraries", "", 0, 0, run_version},

@@ -42,6 +42,8 @@ static const struct flag flags[] = {
      "debug, info, warn, error or off (default: info)"},
     {"lua-dir", 0, KIND_TEXT, AT(lua_dir), 0, 0, "DIR",
      "load the standard library from DIR instead of from the program"},
+    {"no-supervisor", 0, KIND_TRUE, AT(alone), 0, 0, NULL,
+     "serve without a parent that restarts a process that died"},
     {"watch", 0, KIND_TRUE, AT(watch), 0, 0, NULL, "reload when files change"},
     {"json", 0, KIND_TRUE, AT(json), 0, 0, NULL, "print JSON"},
     {"match", 0, KIND_TEXT, AT(match), 0, 0, "'METHOD PATH'",

@@ -20,7 +20,7 @@ struct tg_options {
   const char *pid_file; /* --pid-file; NULL: DIR/.tidegate/pid */
   const char *log_level;
   const char *lua_dir; /* --lua-dir */
-  bool supervise;       /* `run` without --no-supervisor: a parent restarts a dead process */
+  bool alone;          /* --no-supervisor */
   bool watch;          /* --watch */
   bool json;           /* --json */
   bool quiet;          /* -q */

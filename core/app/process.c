@@ -552,7 +552,8 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
 }
 
 int tg_process_main(const struct tg_options *options) {
-  if (options->supervise) return tg_supervisor_run(serve_process, (void *)options);
+  if (strcmp(options->command, "run") == 0 && !options->alone)
+    return tg_supervisor_run(serve_process, (void *)options);
   struct tg_supervision alone = {.channel = -1};
   return serve_process((void *)options, &alone);
 }
