@@ -60,7 +60,10 @@ void tg_source_tree_fault(struct tg_source_tree *tree, const char *path, const c
   va_end(args);
   TG_CHECK(n >= 0);
   tree->faults = grow(tree->faults, tree->fault_count, &tree->fault_cap, sizeof *tree->faults);
-  tree->faults[tree->fault_count++] = (struct tg_bundle_fault){tg_check_strdup(path), message};
+  size_t at = tree->fault_count++;
+  for (; at && strcmp(tree->faults[at - 1].path, path) > 0; at--)
+    tree->faults[at] = tree->faults[at - 1];
+  tree->faults[at] = (struct tg_bundle_fault){tg_check_strdup(path), message};
 }
 
 /* Does `dir` stand for this path's last step being a link? Remembers it for the watcher. */
@@ -188,11 +191,6 @@ static int by_path(const void *a, const void *b) {
   return strcmp(x->path, y->path);
 }
 
-static int fault_by_path(const void *a, const void *b) {
-  const struct tg_bundle_fault *x = a, *y = b;
-  return strcmp(x->path, y->path);
-}
-
 void tg_source_tree_init(struct tg_source_tree *tree, const char *dir, const char *config) {
   *tree = (struct tg_source_tree){.dir = tg_source_path(dir)};
   note_link(tree, tree->dir);
@@ -200,8 +198,6 @@ void tg_source_tree_init(struct tg_source_tree *tree, const char *dir, const cha
   walk_top(tree, "routes", TG_FILE_ROUTE);
   walk_top(tree, "lib", TG_FILE_LIB);
   if (tree->file_count) qsort(tree->files, tree->file_count, sizeof *tree->files, by_path);
-  if (tree->fault_count)
-    qsort(tree->faults, tree->fault_count, sizeof *tree->faults, fault_by_path);
 }
 
 static void free_texts(char **texts, size_t count) {

@@ -22,7 +22,7 @@ struct tg_source_tree {
   char *dir;                    /* absolute, links in it not followed */
   struct tg_source_file *files; /* by path */
   size_t file_count, file_cap;
-  struct tg_bundle_fault *faults;
+  struct tg_bundle_fault *faults; /* by path */
   size_t fault_count, fault_cap;
   char **folders; /* absolute: each folder that was listed */
   size_t folder_count, folder_cap;
