@@ -161,7 +161,7 @@ static int l_get(lua_State *L) {
   struct dictionary *holder = take_buffer(L, self);
   struct tg_shared_value value;
   tg_status status = tg_shared_get(self->shared, key, &holder->bytes, &value);
-  if (status == TG_ENOT_FOUND) return 0;
+  if (status == TG_ENOT_FOUND) return lua_pushnil(L), 1;
   if (status) return fail(L, status);
   holder->busy = true;
   push_value(L, &value);
@@ -203,7 +203,7 @@ static int l_incr(lua_State *L) {
   if (!isfinite(by)) return luaL_argerror(L, 3, "a finite number expected");
   double ttl = check_ttl(L, 5);
   tg_status status = tg_shared_incr(self->shared, key, by, begin ? &init : NULL, ttl, &sum);
-  if (status == TG_ENOT_FOUND) return 0;
+  if (status == TG_ENOT_FOUND) return lua_pushnil(L), 1;
   if (status) return fail(L, status);
   lua_pushnumber(L, sum);
   return 1;
@@ -218,7 +218,7 @@ static int l_delete(lua_State *L) {
 static int l_ttl(lua_State *L) {
   struct dictionary *self = check_self(L);
   double seconds;
-  if (tg_shared_ttl(self->shared, check_key(L), &seconds)) return 0;
+  if (tg_shared_ttl(self->shared, check_key(L), &seconds)) return lua_pushnil(L), 1;
   lua_pushnumber(L, seconds);
   return 1;
 }
