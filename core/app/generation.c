@@ -189,20 +189,31 @@ static void on_hook_ended(struct tg_task *task, tg_status status, int nresults) 
   run->ended = true;
   run->status = status;
   if (status && run->errors) script_error(run->errors, task->vm->L, task->co);
+  tg_loop_stop(task->vm->loop); /* else a hook that ends in a job would leave the loop waiting */
 }
 
-/* Runs a hook as a task on the state's present loop, until it has ended. */
-static bool run_hook(struct tg_vm *vm, int ref, struct tg_load_errors *errors) {
+static void on_hook_scope_emptied(struct tg_scope *scope) {
+  tg_loop_stop(scope->vm->loop);
+}
+
+/* Runs a hook as a task on the state's present loop, until it has ended. on_stop has a scope of its
+ * own, because the application's may have been cancelled by then. */
+static bool run_hook(struct tg_vm *vm, int ref, bool apart, struct tg_load_errors *errors) {
   if (ref == LUA_NOREF) return true;
-  struct tg_task *task = tg_task_new(vm, vm->root);
+  struct tg_scope own;
+  tg_scope_init(&own, vm, NULL);
+  own.emptied = on_hook_scope_emptied;
+  struct tg_task *task = tg_task_new(vm, apart ? &own : vm->root);
   struct hook_run run = {.errors = errors};
-  if (!task) return false;
-  task->owner = &run;
-  task->ended = on_hook_ended;
-  lua_rawgeti(task->co, LUA_REGISTRYINDEX, ref);
-  tg_task_start(task, 0);
-  while (!run.ended) uv_run(&vm->loop->uv, UV_RUN_ONCE);
-  return run.status == TG_OK;
+  if (task) {
+    task->owner = &run;
+    task->ended = on_hook_ended;
+    lua_rawgeti(task->co, LUA_REGISTRYINDEX, ref);
+    tg_task_start(task, 0);
+    while (!run.ended || own.alive) uv_run(&vm->loop->uv, UV_RUN_ONCE);
+  }
+  tg_scope_deinit(&own);
+  return task && run.status == TG_OK;
 }
 
 /* ---- states ---- */
@@ -237,7 +248,7 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
 
 static bool start_vm(struct tg_vm *vm, struct tg_load_errors *errors) {
   struct tg_app_state *state = vm->owner;
-  return run_hook(vm, state->on_start_ref, errors);
+  return run_hook(vm, state->on_start_ref, false, errors);
 }
 
 struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_host *host,
@@ -259,7 +270,7 @@ void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
   struct tg_app_state *state = vm->owner;
   if (!state->stopped) {
     state->stopped = true;
-    (void)run_hook(vm, state->on_stop_ref, NULL);
+    (void)run_hook(vm, state->on_stop_ref, true, NULL);
   }
   done(vm);
 }

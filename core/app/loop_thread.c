@@ -142,8 +142,6 @@ static void *on_thread(void *arg) {
   tg_watchdog_add(thread->process->watchdog, &thread->watch);
   tg_loop_run(&thread->loop);
   tg_watchdog_remove(thread->process->watchdog, &thread->watch);
-  tg_server_deinit(&thread->server);
-  tg_loop_deinit(&thread->loop);
   tg_process_loop_ended(thread->process, thread);
   return NULL;
 }
@@ -216,6 +214,12 @@ tg_status tg_loop_thread_start(struct tg_loop_thread *thread) {
   return tg_thread_start(&thread->thread, name, on_thread, thread);
 }
 
+/* Workers may still have written to the mailbox after the thread's end, about exchanges that were
+ * given back: those letters are opened here. */
 void tg_loop_thread_deinit(struct tg_loop_thread *thread) {
+  if (thread->server_drained) {
+    tg_server_deinit(&thread->server);
+    tg_loop_deinit(&thread->loop);
+  }
   free(thread->listeners);
 }
