@@ -176,7 +176,8 @@ static void ask_status(struct connection *connection) {
 /* Answered first: stopping closes this server and its connections. */
 static void ask_stop(struct connection *connection) {
   char text[64];
-  int len = snprintf(text, sizeof text, "{\"ok\":true,\"pid\":%ld}\n", (long)getpid());
+  int len = snprintf(text, sizeof text, "{\"ok\":true,\"pid\":%ld}\n",
+                     (long)connection->process->main_pid);
   uv_buf_t buf = uv_buf_init(text, (unsigned)len);
   struct tg_process *process = connection->process;
   uv_try_write((uv_stream_t *)&connection->pipe, &buf, 1);
@@ -303,7 +304,9 @@ struct tg_control_server *tg_control_open(struct tg_process *process, tg_status 
   tg_list_init(&server->connections);
   tg_control_paths(process->options, server->pid_file, server->socket_path);
   *status = make_folders(server, !process->options->pid_file);
-  if (!*status) *status = tg_pid_file_take(server->pid_file, server->socket_path, &server->pid_fd);
+  if (!*status)
+    *status =
+        tg_pid_file_take(server->pid_file, server->socket_path, process->main_pid, &server->pid_fd);
   if (*status) {
     free(server);
     return NULL;

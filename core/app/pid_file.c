@@ -34,11 +34,11 @@ static tg_status lock(const char *path, int *fd) {
   }
 }
 
-tg_status tg_pid_file_take(const char *path, const char *socket_path, int *fd) {
+tg_status tg_pid_file_take(const char *path, const char *socket_path, pid_t pid, int *fd) {
   char text[4200];
   tg_status status = lock(path, fd);
   if (status) return status;
-  int len = snprintf(text, sizeof text, "%ld\n%s\n", (long)getpid(), socket_path);
+  int len = snprintf(text, sizeof text, "%ld\n%s\n", (long)pid, socket_path);
   if (len >= (int)sizeof text)
     status = -ENAMETOOLONG;
   else if (ftruncate(*fd, 0) != 0 || pwrite(*fd, text, (size_t)len, 0) != len)

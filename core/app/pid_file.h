@@ -9,9 +9,10 @@
 
 #include "base/status.h"
 
-/* Takes the file for this process and writes it. *fd holds the lock. TG_EEXISTS: a live process has
- * it; or a negative errno. */
-TG_MUST_CHECK tg_status tg_pid_file_take(const char *path, const char *socket_path, int *fd);
+/* Takes the file and writes it with `pid`, the process that signals go to. *fd holds the lock.
+ * TG_EEXISTS: a live process has it; or a negative errno. */
+TG_MUST_CHECK tg_status tg_pid_file_take(const char *path, const char *socket_path, pid_t pid,
+                                         int *fd);
 
 /* Removes the file and lets the lock go. */
 void tg_pid_file_give(const char *path, int fd);

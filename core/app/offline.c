@@ -1,0 +1,92 @@
+/* A host, a loop and a thread for one command. */
+#include "app/offline.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "loop/thread.h"
+#include "store/shared.h"
+
+struct job {
+  const struct tg_options *options;
+  int (*body)(struct tg_offline *offline);
+  char *dir;
+  int exit;
+};
+
+static struct tg_log *open_log(const struct tg_options *options) {
+  struct tg_log *log = tg_log_new(STDERR_FILENO, 0);
+  enum tg_log_level level = options->verbose ? TG_LOG_DEBUG : TG_LOG_WARN;
+  TG_CHECK(log);
+  if (options->log_level) tg_log_level_find(tg_slice_cstr(options->log_level), &level);
+  tg_log_set_level(log, level);
+  tg_log_set_form(log, TG_LOG_READABLE);
+  return log;
+}
+
+static void close_generation(struct tg_generation *generation) {
+  if (!generation) return;
+  for (unsigned i = 0; i < generation->vm_count; i++) tg_generation_free_vm(generation->vms[i]);
+  tg_generation_release(generation);
+}
+
+static void *on_thread(void *arg) {
+  struct job *job = arg;
+  struct tg_offline offline = {.options = job->options};
+  tg_settings_init(&offline.settings);
+  offline.host = (struct tg_host){.settings = &offline.settings,
+                                  .log = open_log(job->options),
+                                  .app_dir = job->dir,
+                                  .shared = tg_shared_registry_new(tg_clock_now),
+                                  .lua_dir = job->options->lua_dir};
+  TG_CHECK(offline.host.shared && tg_loop_init(&offline.loop, 0) == TG_OK);
+  job->exit = job->body(&offline);
+  close_generation(offline.generation);
+  tg_loop_deinit(&offline.loop);
+  tg_shared_registry_free(offline.host.shared);
+  tg_log_free(offline.host.log, TG_SECOND);
+  return NULL;
+}
+
+int tg_offline_run(const struct tg_options *options, int (*body)(struct tg_offline *offline)) {
+  struct job job = {.options = options, .body = body, .dir = realpath(options->dir, NULL)};
+  pthread_t thread;
+  if (!job.dir) {
+    fprintf(stderr, "error: no such folder: %s\n", options->dir);
+    return TG_EXIT_FAILED;
+  }
+  tg_status status = tg_thread_start(&thread, "offline", on_thread, &job);
+  if (status) {
+    fprintf(stderr, "error: no thread: %s\n", tg_status_text(status));
+    job.exit = TG_EXIT_FAILED;
+  } else {
+    pthread_join(thread, NULL);
+  }
+  free(job.dir);
+  return job.exit;
+}
+
+int tg_offline_load(struct tg_offline *offline) {
+  const struct tg_options *options = offline->options;
+  struct tg_build build = {.host = &offline->host,
+                           .loop = &offline->loop,
+                           .dir = offline->host.app_dir,
+                           .config = options->config,
+                           .number = 1,
+                           .loops = 0};
+  struct tg_load_errors errors;
+  offline->generation = tg_generation_build(&build, &errors);
+  if (offline->generation) return TG_EXIT_OK;
+  if (options->json)
+    printf("%s\n", errors.json ? errors.json : "[]");
+  else
+    fputs(errors.text ? errors.text : "error: out of memory\n", stderr);
+  tg_load_errors_deinit(&errors);
+  return TG_EXIT_FAILED;
+}
