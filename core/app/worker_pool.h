@@ -53,9 +53,9 @@ void tg_worker_pool_retire(struct tg_worker_pool *pool, struct tg_generation *cu
 
 /* Refuses more, cancels what is queued and what runs, and joins the threads. Work after an answer
  * may go on for half of `grace` (nanoseconds) and is cancelled then. A thread that does not end
- * within `grace` is left behind: then false is returned, the pool's memory stays, and so must the
- * loops, to whose mailboxes such a thread may still write. The loops must be running, or have no
- * exchange left; their mailboxes must be there until this returns. */
+ * within `grace` is left behind: then false is returned, the pool's memory stays (it may be
+ * closed again), and so must the loops, to whose mailboxes such a thread may still write. The loops
+ * must be running, or have no exchange left; their mailboxes must be there until this returns. */
 bool tg_worker_pool_close(struct tg_worker_pool *pool, uint64_t grace);
 
 void tg_worker_pool_count(struct tg_worker_pool *pool, struct tg_worker_counters *out);

@@ -4,6 +4,7 @@
 #define TG_TEST_WORKER_RIG_H
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,8 +49,12 @@ static void rig_make_app(struct rig *rig, const char *config, const char *routes
   TG_CHECK(mkdir(path, 0700) == 0);
   snprintf(path, sizeof path, "%s/gate", rig->dir);
   TG_CHECK(mkfifo(path, 0600) == 0);
-  if (config) rig_write(rig->dir, "tidegate.lua", config);
-  rig_write(rig->dir, "routes/index.lua", routes);
+  rig_write(rig->dir, "tidegate.lua", config);
+  /* Routes find the fifo by a local of that name. */
+  char text[8192];
+  TG_CHECK((size_t)snprintf(text, sizeof text, "local GATE = '%s/gate'\n%s", rig->dir, routes) <
+           sizeof text);
+  rig_write(rig->dir, "routes/index.lua", text);
 }
 
 static void rig_remove_app(struct rig *rig) {
@@ -146,7 +151,8 @@ static void rig_publish_here(struct rig *rig, void *generation) {
 
 static void rig_accept_here(struct rig *rig, void *arg) {
   struct tg_address peer = {0};
-  peer.addr.any.sa_family = AF_UNIX;
+  socklen_t len = sizeof peer.addr;
+  TG_CHECK(getpeername(*(int *)arg, &peer.addr.any, &len) == 0);
   tg_server_accept(&rig->server, *(int *)arg, &peer);
 }
 
@@ -157,6 +163,7 @@ static void rig_start(struct rig *rig, unsigned size, unsigned queue, uint64_t m
   rig_make_app(rig, config, routes);
   rig->host = (struct tg_host){.settings = &rig->settings,
                                .app_dir = rig->dir,
+                               .log = tg_log_new(STDERR_FILENO, 0),
                                .shared = tg_shared_registry_new(tg_clock_now)};
   TG_CHECK(tg_loop_init(&rig->builder, 9) == TG_OK && tg_loop_init(&rig->loop, 0) == TG_OK);
   rig->generation = rig_build(rig, 1);
@@ -191,6 +198,7 @@ static void rig_stop(struct rig *rig) {
   tg_generation_release(rig->generation);
   tg_loop_deinit(&rig->builder);
   tg_shared_registry_free(rig->host.shared);
+  tg_log_free(rig->host.log, TG_SECOND);
   rig_remove_app(rig);
 }
 
@@ -204,6 +212,28 @@ static int rig_connect(struct rig *rig) {
   setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
   rig_send(rig, rig_accept_here, &pair[1]);
   return pair[0];
+}
+
+/* The same over TCP, for a client that can reset its connection. */
+static int rig_connect_tcp(struct rig *rig) {
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof at;
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  TG_CHECK(bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0);
+  TG_CHECK(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
+  TG_CHECK(connect(client, (struct sockaddr *)&at, len) == 0);
+  int served = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  TG_CHECK(served >= 0);
+  close(listener);
+  rig_send(rig, rig_accept_here, &served);
+  return client;
+}
+
+static void rig_reset(int fd) {
+  struct linger now = {.l_onoff = 1};
+  TG_CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
+  close(fd);
 }
 
 static void rig_write_all(int fd, const char *bytes, size_t len) {
