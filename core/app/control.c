@@ -169,6 +169,7 @@ static void ask_status(struct connection *connection) {
   struct tg_buffer *out = &connection->out;
   tg_status status = tg_buffer_format(out, "{\"ok\":true,\"status\":");
   if (!status) status = tg_process_status(connection->process, out);
+  while (out->len && out->data[out->len - 1] == '\n') out->len--; /* the answer is one line */
   if (!status) status = tg_buffer_append(out, "}\n", 2);
   send_answer(connection, status);
 }

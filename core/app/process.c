@@ -499,7 +499,7 @@ static void close_all(struct tg_process *process, struct main_signals *signals) 
   tg_watchdog_free(process->watchdog);
   tg_shared_registry_free(process->host.shared);
   tg_loop_deinit(&process->control);
-  for (unsigned i = 0; i < process->loop_count; i++) {
+  for (unsigned i = 0; process->loops && i < process->loop_count; i++) {
     tg_loop_thread_deinit(process->loops[i]);
     free(process->loops[i]);
   }
