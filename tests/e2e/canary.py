@@ -34,7 +34,7 @@ return {
   -- The field x as bytes, whatever they are.
   ["GET /echo"] = function(req)
     counts:incr("hits", 1)
-    return { x = req.headers.x and hex(req.headers.x), name = req.headers[req.query.name or "x"] }
+    return { x = req.headers.x and hex(req.headers.x), name = req.query.name and req.headers[req.query.name] }
   end,
   ["GET /args"] = function(req)
     local n = 0

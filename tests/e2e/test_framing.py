@@ -92,7 +92,7 @@ def test_067_underscores_are_other_fields(server, field):
             assert conn.response().json()["path"] == "/canary"
 
 
-@pytest.mark.parametrize("value", [b"Chunked", b"CHUNKED", b" chunked ", b"\tchunked\t"])
+@pytest.mark.parametrize("value", [b"Chunked", b"CHUNKED", b" chunked ", b"\tchunked"])
 def test_good_codings(server, value):
     with server.connect() as conn:
         conn.send(cases.post(b"Transfer-Encoding:" + value + b"\r\n", cases.CHUNKED_BODY))

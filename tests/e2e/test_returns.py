@@ -36,7 +36,7 @@ FORMS = {
     "stream-empty": ("return tg.stream(function(out) end)", 200, "application/octet-stream", b""),
     "stream-options": ("return tg.stream(function(out) out:write('a') end, { status = 201, headers = { ['Content-Type'] = 'text/x', ['X-One'] = '1' } })",
                        201, "text/x", b"a"),
-    "sse": ("return tg.sse(function(out) out:write('data: 1\\n\\n') end)", 200, "text/event-stream", b"data: 1\n\n"),
+    "sse": ("return tg.sse(function(out) out:send('1') end)", 200, "text/event-stream", b"data: 1\n\n"),
     "own-type": ("return 200, '<x/>', { ['Content-Type'] = 'application/xml' }", 200, "application/xml", b"<x/>"),
     "number-exact": ("return { 9007199254740991, 0.1, -0.0, 1e300, 1700000000123456 }", 200, "application/json", None),
     "int64": ("return { 9223372036854775807LL, 18446744073709551615ULL }", 200, "application/json", b"[9223372036854775807,18446744073709551615]"),

@@ -102,7 +102,7 @@ RECURSIONS = {
     "load": "local function f() return loadstring and load('local f = ... return f(f)')(f) or f() end return f()",
     "json": "local t = {} for i = 1, 100000 do t = { t } end return t",
 }
-GOOD_RECURSION = {"pcall", "xpcall"}  # a limit of depth inside a pcall is an ordinary error there
+GOOD_RECURSION = {"pcall", "xpcall", "resume"}  # a limit of depth inside a pcall is an ordinary error there
 RETURNS = {
     "function": "return function() end",
     "userdata": "return newproxy()",

@@ -116,7 +116,7 @@ def test_nothing_is_accepted_any_more():
 
 def test_pid_file_and_sockets_go_away():
     with Server(FILES, listen=("127.0.0.1:0", "unix:s.sock")) as server:
-        assert server.pid_file.read_text().strip() == str(server.process.pid)
+        assert int(server.pid_file.read_text().split()[0]) in server.pids()
         assert (server.folder / "s.sock").exists()
         server.stop()
         assert not server.pid_file.exists() and not (server.folder / "s.sock").exists()
