@@ -25,19 +25,21 @@ static bool bodiless(const struct tg_exchange *exchange, int status) {
   return exchange->request->method == TG_METHOD_HEAD || status == 204 || status == 304;
 }
 
+/* Is so much of the request unread that reading and dropping it is worse than a new connection? */
+static bool long_rest(const struct tg_exchange *exchange) {
+  const struct tg_request *request = exchange->request;
+  if (exchange->request_done) return false;
+  bool unasked = request->expect_continue && !exchange->continued;
+  return unasked || request->chunked || request->content_length - exchange->body_read > DISCARD_MAX;
+}
+
 /* Must the connection end after this answer? Decided before the head is written, because it says
- * so. */
-static void decide_close(struct tg_exchange *exchange) {
+ * so. A stream may still read the body that it answers. */
+static void decide_close(struct tg_exchange *exchange, bool streamed) {
   const struct tg_request *request = exchange->request;
   if (!exchange->head_done || exchange->broken || !request->keep_alive ||
-      exchange->server->draining)
+      exchange->server->draining || (!streamed && long_rest(exchange)))
     exchange->close = true;
-  if (exchange->close || exchange->request_done) return;
-  bool unasked = request->expect_continue && !exchange->continued;
-  bool long_rest = request->chunked || request->content_length - exchange->body_read > DISCARD_MAX;
-  exchange->close =
-      unasked || (long_rest && !exchange->handled) ||
-      (long_rest && exchange->body_read < request->content_length && !request->chunked);
 }
 
 static void describe_head(struct tg_exchange *exchange, const struct tg_answer *answer,
@@ -60,7 +62,7 @@ static tg_status local_respond(struct tg_exchange *exchange, const struct tg_ans
   struct tg_stream *stream = &exchange->conn->stream;
   struct tg_buffer *out = tg_stream_out(stream);
   struct tg_response_head head;
-  decide_close(exchange);
+  decide_close(exchange, false);
   describe_head(exchange, answer, &head);
   head.length = answer->status == 204 || answer->status == 304 ? TG_LENGTH_NONE : answer->body.len;
   size_t before = out->len;
@@ -86,7 +88,7 @@ static tg_status local_begin(struct tg_exchange *exchange, const struct tg_answe
   struct tg_response_head head;
   bool old = exchange->request->minor == 0;
   if (old && !answer->has_length) exchange->close = true;
-  decide_close(exchange);
+  decide_close(exchange, true);
   describe_head(exchange, answer, &head);
   exchange->promised = answer->has_length ? answer->length : UINT64_MAX;
   exchange->chunked = !answer->has_length && !old;
@@ -172,6 +174,7 @@ static void local_end(struct tg_exchange *exchange, tg_status status) {
     exchange->close = exchange->cut = true;
     return;
   }
+  if (long_rest(exchange)) exchange->close = true;
   if (exchange->chunked && !bodiless(exchange, exchange->status) &&
       tg_buffer_append(tg_stream_out(&conn->stream), "0\r\n\r\n", 5))
     exchange->close = exchange->cut = true;
@@ -360,6 +363,15 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   tg_h1_init(&exchange->h1, &exchange->arena, server->settings);
 }
 
+/* OPTIONS * asks about the server, not about a path (RFC 9110 section 9.3.7). */
+static bool answer_server_options(struct tg_exchange *exchange) {
+  struct tg_request *request = exchange->request;
+  if (request->method != TG_METHOD_OPTIONS || !tg_slice_eq(request->path, TG_SLICE("*")))
+    return false;
+  exchange->match.allow = TG_METHOD_ANY;
+  return true;
+}
+
 static void answer_without_route(struct tg_exchange *exchange, enum tg_route_result result) {
   if (result == TG_ROUTE_NOT_FOUND) {
     tg_exchange_problem(exchange, 404, TG_SLICE("no route matches this path"), NULL, 0);
@@ -395,8 +407,10 @@ void tg_exchange_begin(struct tg_exchange *exchange) {
   struct tg_request *request = exchange->request;
   atomic_fetch_add_explicit(&server->counters.requests, 1, memory_order_relaxed);
   exchange->routing = server->acquire(server);
-  enum tg_route_result result = tg_route_tree_find(
-      exchange->routing->tree, request->method, request->path, &exchange->arena, &exchange->match);
+  enum tg_route_result result = TG_ROUTE_METHOD;
+  if (!answer_server_options(exchange))
+    result = tg_route_tree_find(exchange->routing->tree, request->method, request->path,
+                                &exchange->arena, &exchange->match);
   if (result == TG_ROUTE_FOUND) {
     hand_over(exchange);
   } else {
