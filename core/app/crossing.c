@@ -12,10 +12,14 @@
 
 /* ---- giving the exchange back ---- */
 
-static void free_pieces(struct tg_list *pieces) {
-  struct tg_list *link;
-  while ((link = tg_list_take_first(pieces)))
+void tg_crossing_free_pieces(struct tg_list *pieces) {
+  struct tg_list *link = pieces->next;
+  while (link != pieces) {
+    struct tg_list *next = link->next;
     free(TG_CONTAINER(link, struct tg_crossing_piece, letter.link));
+    link = next;
+  }
+  tg_list_init(pieces);
 }
 
 static void say_goodbye(struct tg_crossing *crossing) {
@@ -49,7 +53,7 @@ static void leave(struct tg_crossing *crossing, tg_status why, bool refused) {
   if (crossing->reading) exchange->body.cancel(&exchange->body);
   if (crossing->draining) exchange->sink.cancel(&exchange->sink);
   crossing->reading = crossing->draining = false;
-  free_pieces(&crossing->unpaid);
+  tg_crossing_free_pieces(&crossing->unpaid);
   if (crossing->place == TG_CROSSING_QUEUED && !runs_on && crossing->ops->withdraw(crossing))
     crossing->place = TG_CROSSING_HERE;
   exchange->gone = NULL;

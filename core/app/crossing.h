@@ -96,6 +96,9 @@ struct tg_crossing_piece {
 /* NULL when memory is gone. */
 struct tg_crossing_piece *tg_crossing_piece_new(struct tg_slice bytes);
 
+/* Frees all pieces of a list. */
+void tg_crossing_free_pieces(struct tg_list *pieces);
+
 /* A head, and for whole answers the body, copied from the worker's handler. */
 struct tg_crossing_answer {
   struct tg_letter letter;

@@ -383,9 +383,7 @@ bool tg_proxy_wanted(const struct tg_proxy *proxy) {
 }
 
 void tg_proxy_free(struct tg_proxy *proxy) {
-  struct tg_list *link;
-  while ((link = tg_list_take_first(&proxy->pieces)))
-    free(TG_CONTAINER(link, struct tg_crossing_piece, letter.link));
+  tg_crossing_free_pieces(&proxy->pieces);
   tg_buffer_deinit(&proxy->exchange.body_data);
   tg_buffer_deinit(&proxy->exchange.held);
   tg_arena_reset(&proxy->exchange.arena);

@@ -21,7 +21,7 @@
 #define NICENESS 5
 
 struct tg_worker_state {
-  struct tg_list link;
+  struct tg_worker_state *next;
   struct tg_vm *vm;
   bool retired;
   bool idle;    /* nothing runs on it any more */
@@ -57,11 +57,10 @@ static struct tg_worker *worker_of(struct tg_vm *vm) {
 }
 
 static struct tg_worker_state *find_state(struct tg_worker *worker, const struct tg_vm *vm) {
-  for (struct tg_list *link = worker->states.next; link != &worker->states; link = link->next) {
-    struct tg_worker_state *state = TG_CONTAINER(link, struct tg_worker_state, link);
-    if (state->vm == vm) return state;
-  }
-  return NULL;
+  struct tg_worker_state *state = worker->states;
+  while (state && state->vm != vm) state = state->next;
+  TG_CHECK(state);
+  return state;
 }
 
 static void on_vm_idle(struct tg_vm *vm) {
@@ -96,39 +95,40 @@ static struct tg_worker_state *new_state(struct tg_worker *worker, struct tg_gen
   }
   state->vm->watch = &worker->watch;
   state->vm->memory_max = generation->config.settings.limits_state_memory;
-  tg_list_append(&worker->states, &state->link);
+  state->next = worker->states;
+  worker->states = state;
   if (worker->present) retire(worker, worker->present);
   worker->present = state;
   return state;
 }
 
-static void free_state(struct tg_worker_state *state) {
-  tg_list_remove(&state->link);
-  tg_loop_job_remove(&state->vm->idle_job);
-  tg_generation_free_vm(state->vm);
-  free(state);
+/* True when the state is gone. What on_stop has left behind is cancelled: a state must be empty to
+ * be closed. */
+static bool close_state(struct tg_worker_state *state) {
+  struct tg_vm *vm = state->vm;
+  state->idle = false;
+  if (!state->stopped) tg_generation_stop_vm(vm, on_vm_stopped);
+  if (!state->stopped) return false;
+  if (vm->holds || vm->task_count) {
+    state->idle = false;
+    tg_scope_cancel(vm->root, "shutdown");
+    tg_vm_retire(vm, on_vm_idle);
+    return false;
+  }
+  tg_loop_job_remove(&vm->idle_job);
+  tg_generation_free_vm(vm);
+  return true;
 }
 
-/* What on_stop has left behind is cancelled: a state must be empty to go. */
 static void sweep(struct tg_worker *worker) {
-  struct tg_list *link = worker->states.next;
-  while (link != &worker->states) {
-    struct tg_worker_state *state = TG_CONTAINER(link, struct tg_worker_state, link);
-    struct tg_vm *vm = state->vm;
-    link = link->next;
-    if (!state->idle) continue;
-    if (!state->stopped) {
-      tg_generation_stop_vm(vm, on_vm_stopped);
-      link = worker->states.next;
-      if (!state->stopped) state->idle = false;
-      continue;
-    }
-    if (vm->holds || vm->task_count) {
-      state->idle = false;
-      tg_scope_cancel(vm->root, "shutdown");
-      tg_vm_retire(vm, on_vm_idle);
+  struct tg_worker_state **place = &worker->states;
+  while (*place) {
+    struct tg_worker_state *state = *place;
+    if (state->idle && close_state(state)) {
+      *place = state->next;
+      free(state);
     } else {
-      free_state(state);
+      place = &state->next;
     }
   }
 }
@@ -139,8 +139,8 @@ static bool outdated(const struct tg_worker *worker) {
 
 static bool untidy(struct tg_worker *worker) {
   if (outdated(worker)) return true;
-  for (struct tg_list *link = worker->states.next; link != &worker->states; link = link->next)
-    if (TG_CONTAINER(link, struct tg_worker_state, link)->idle) return true;
+  for (struct tg_worker_state *state = worker->states; state; state = state->next)
+    if (state->idle) return true;
   return false;
 }
 
@@ -230,9 +230,8 @@ static void on_cancel(struct tg_letter *letter) {
   pthread_mutex_unlock(&worker->pool->lock);
   worker->ending = true;
   if (proxy && proxy->exchange.gone) proxy->exchange.gone(&proxy->exchange, TG_ECANCELLED);
-  struct tg_list *link = worker->states.next;
-  for (; harsh && link != &worker->states; link = link->next)
-    tg_scope_cancel(TG_CONTAINER(link, struct tg_worker_state, link)->vm->root, "shutdown");
+  for (struct tg_worker_state *state = worker->states; harsh && state; state = state->next)
+    tg_scope_cancel(state->vm->root, "shutdown");
   rouse(worker);
 }
 
@@ -243,7 +242,7 @@ static bool turn(struct tg_worker *worker) {
     serve(worker, crossing->proxy);
     return true;
   }
-  if (worker->ending && !worker->guests && tg_list_empty(&worker->states)) return false;
+  if (worker->ending && !worker->guests && !worker->states) return false;
   if (!untidy(worker)) wait_in_loop(worker);
   return true;
 }
@@ -279,7 +278,6 @@ struct tg_worker *tg_worker_new(struct tg_worker_pool *pool, unsigned index) {
   worker->wake.open = on_wake;
   worker->cancel.open = on_cancel;
   tg_list_init(&worker->link);
-  tg_list_init(&worker->states);
   if (tg_loop_init(&worker->loop, index) == TG_OK) return worker;
   free(worker);
   return NULL;

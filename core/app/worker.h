@@ -51,7 +51,7 @@ struct tg_worker {
   /* its own */
   struct tg_proxy *proxy; /* being served */
   unsigned guests;        /* proxies that were not freed yet */
-  struct tg_list states;
+  struct tg_worker_state *states;
   struct tg_worker_state *present; /* the newest one */
   uint64_t current;                /* states of generations before it are to go */
   bool waiting;                    /* inside the loop, for nothing but letters */
