@@ -18,8 +18,13 @@ return function(core)
   local mark, nest = core.mark, core.nest
   local is_cancelled, cancelled = core.is_cancelled, core.cancelled
 
+  -- A step over its CPU budget ends whatever is around it: the hook would only strike again.
+  local function over_budget(err)
+    return core.is_error(err) and rawget(err, "code") == "cpu_budget"
+  end
+
   local function must_go_on(err)
-    return type(err) == "table" and is_cancelled(err) and cancelled()
+    return type(err) == "table" and (is_cancelled(err) and cancelled() or over_budget(err))
   end
 
   local function failed(err, ...)
@@ -49,6 +54,11 @@ return function(core)
     local function watch(err)
       if must_go_on(err) then
         cancellation = err
+        -- The hook that raised this one is still on the stack, and no hook runs inside a hook: a handler
+        -- that loops could not be stopped.
+        if over_budget(err) then
+          return err
+        end
       end
       return handler(err)
     end
