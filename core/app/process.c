@@ -425,6 +425,7 @@ static void share_sockets(struct tg_process *process) {
 }
 
 static void announce(struct tg_process *process) {
+  if (process->options->quiet) return;
   for (size_t i = 0; i < process->address_count; i++) {
     char text[TG_ADDRESS_TEXT];
     tg_address_format(&process->addresses[i], text);
