@@ -590,7 +590,8 @@ class Server:
         total = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
-                total += int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+                found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+                total += int(found[1]) * 1024 if found else 0  # one that has just ended holds nothing
         return total
 
     def cpu(self):
