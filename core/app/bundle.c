@@ -87,7 +87,7 @@ static tg_status read_files(struct tg_source_tree *tree, uint64_t *hash,
   *hash = FNV_START;
   for (size_t i = 0; i < tree->file_count; i++) {
     const struct tg_source_file *file = &tree->files[i];
-    struct tg_slice source;
+    struct tg_slice source = {0};
     tg_status status = read_file(file, &source);
     if (status == TG_EAGAIN || status == TG_ENOMEM) return status;
     if (status == TG_ETOO_LARGE) {

@@ -33,7 +33,7 @@ struct child {
 };
 
 static int start_child(struct child *child, const struct tg_options *options) {
-  strcpy(child->folder, "/tmp/tidegate-call-XXXXXX");
+  snprintf(child->folder, sizeof child->folder, "/tmp/tidegate-call-XXXXXX");
   if (!mkdtemp(child->folder)) {
     perror("error: no temporary folder");
     return TG_EXIT_FAILED;
@@ -63,7 +63,7 @@ static int start_child(struct child *child, const struct tg_options *options) {
  * why. */
 static bool connect_to_child(struct child *child, int *fd) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  strcpy(address.sun_path, child->address + strlen("unix:"));
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", child->address + strlen("unix:"));
   for (int i = 0; i < START_SECONDS * 200; i++) {
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (*fd >= 0 && connect(*fd, (struct sockaddr *)&address, sizeof address) == 0) return true;

@@ -226,7 +226,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   size_t before = tg_buffer_size(&connection->in);
   tg_buffer_wrote(&connection->in, (size_t)n);
   struct tg_slice got = tg_buffer_slice(&connection->in);
-  const char *end = n ? memchr(got.ptr + before, '\n', (size_t)n) : NULL;
+  const char *end = n && got.ptr ? memchr(got.ptr + before, '\n', (size_t)n) : NULL;
   size_t len = end ? (size_t)(end - got.ptr) : got.len;
   if (len > TG_CONTROL_REQUEST_MAX)
     close_connection(connection);

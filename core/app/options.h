@@ -42,8 +42,8 @@ struct tg_options {
  * after one line on stderr. */
 int tg_options_parse(struct tg_options *options, int argc, char **argv);
 
-/* The flags of a command (names, space between) as lines of help on `out`. */
-void tg_options_print_flags(FILE *out, const char *flags);
+/* The flags of a command (`list`: names, a space between) as lines of help on `out`. */
+void tg_options_print_flags(FILE *out, const char *list);
 
 /* Which of `count` names is `word` most likely meant to be; NULL when none is near. */
 const char *tg_options_nearest(const char *word, const char *const *names, size_t count);
