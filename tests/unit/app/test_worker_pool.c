@@ -35,7 +35,7 @@ static const char routes[] =
     "['GET /endless'] = blocking(function() return tg.stream(function(out)\n"
     "  local p = ('x'):rep(65536) while true do out:write(p) end end) end),\n"
     "['GET /gate'] = blocking(function() gate() return 'through' end),\n"
-    "['GET /late'] = blocking(function() gate() return 'x' end, 0.05),\n"
+    "['GET /late'] = blocking(function() gate() return 'x' end, 0.5),\n"
     "['GET /sleep'] = blocking(function() tg.shared('t'):incr('slept', 1) tg.sleep(60) end),\n"
     "['GET /slept'] = blocking(function() return tostring(tg.shared('t'):get('slept') or 0) end),\n"
     "['GET /after'] = blocking(function(req) req:after(function()\n"
@@ -166,7 +166,7 @@ static void test_a_streamed_body_is_there_before_its_end(void **state) {
   start(&rig, 1, 8, 5 * TG_SECOND);
   int fd = rig_connect(&rig);
   rig_write_all(fd, begin, sizeof begin - 1);
-  rig_open_gate(&rig);
+  rig_open_gate(rig_reach_gate(&rig));
   rig_write_all(fd, end, sizeof end - 1);
   expect(fd, 200, "abc|de|9");
   close(fd);
@@ -191,9 +191,9 @@ static void test_a_body_that_breaks_off(void **state) {
   close(fd);
   fd = rig_connect(&rig);
   rig_write_all(fd, begin, sizeof begin - 1);
-  until(&rig, one_busy);
+  int gate = rig_reach_gate(&rig);
   close(fd);
-  rig_open_gate(&rig);
+  rig_open_gate(gate);
   until(&rig, none_busy);
   rig_stop(&rig);
 }
@@ -231,11 +231,12 @@ static void test_the_slot_is_kept_until_the_thread_is_done(void **state) {
   rig_request(fd, "GET", "/slept"); /* the state is there */
   expect(fd, 200, "0");
   rig_request(fd, "GET", "/late");
+  int gate = rig_reach_gate(&rig);
   expect(fd, 504, NULL);
   until(&rig, one_busy);
   rig_request(fd, "GET", "/count");
   until(&rig, one_queued);
-  rig_open_gate(&rig);
+  rig_open_gate(gate);
   expect(fd, 200, "1");
   close(fd);
   rig_stop(&rig);
@@ -245,19 +246,22 @@ static void test_a_full_queue_and_a_long_wait_are_503(void **state) {
   struct rig rig;
   struct rig_answer answer;
   (void)state;
-  start(&rig, 1, 1, 20 * TG_MILLISECOND);
+  start(&rig, 1, 1, 30 * TG_SECOND);
   int first = rig_connect(&rig), second = rig_connect(&rig);
   rig_request(first, "GET", "/gate");
-  until(&rig, one_busy);
+  int gate = rig_reach_gate(&rig);
+  struct tg_worker_limits limits = {.size = 1, .queue = 1, .max_wait = 20 * TG_MILLISECOND};
+  tg_worker_pool_set_limits(rig.pool, &limits);
   rig_request(second, "GET", "/count");
   expect(second, 503, NULL); /* after max_wait */
-  struct tg_worker_limits limits = {.size = 1, .queue = 0, .max_wait = 2500 * TG_MILLISECOND};
+  limits.queue = 0;
+  limits.max_wait = 2500 * TG_MILLISECOND;
   tg_worker_pool_set_limits(rig.pool, &limits);
   rig_ask(second, "/count", &answer);
   assert_int_equal(answer.status, 503);
   assert_non_null(strstr(answer.head, "Retry-After: 3\r\n"));
   free_answer(&answer);
-  rig_open_gate(&rig);
+  rig_open_gate(gate);
   expect(first, 200, "through");
   until(&rig, none_busy);
   rig_request(second, "GET", "/count");
@@ -276,12 +280,12 @@ static void test_clients_that_go_free_their_worker(void **state) {
   start(&rig, 1, 8, 5 * TG_SECOND);
   int running = rig_connect(&rig), waiting = rig_connect_tcp(&rig);
   rig_request(running, "GET", "/gate");
-  until(&rig, one_busy);
+  int gate = rig_reach_gate(&rig);
   rig_request(waiting, "GET", "/sleep");
   until(&rig, one_queued);
   rig_reset(waiting);
   until(&rig, one_busy_none_queued);
-  rig_open_gate(&rig);
+  rig_open_gate(gate);
   expect(running, 200, "through");
   rig_request(running, "GET", "/slept");
   expect(running, 200, "0");
@@ -383,7 +387,7 @@ static void test_a_stuck_thread_is_left_behind(void **state) {
   start(&rig, 2, 8, 5 * TG_SECOND);
   int stuck = rig_connect(&rig), asleep = rig_connect(&rig), waiting = rig_connect(&rig);
   rig_request(stuck, "GET", "/gate");
-  until(&rig, one_busy);
+  int gate = rig_reach_gate(&rig);
   rig_request(asleep, "GET", "/sleep");
   until(&rig, two_busy);
   rig_request(waiting, "GET", "/count");
@@ -391,7 +395,7 @@ static void test_a_stuck_thread_is_left_behind(void **state) {
   assert_false(tg_worker_pool_close(rig.pool, 50 * TG_MILLISECOND));
   expect(waiting, 503, NULL);
   expect(asleep, 503, NULL);
-  rig_open_gate(&rig);
+  rig_open_gate(gate);
   expect(stuck, 200, "through");
   assert_true(tg_worker_pool_close(rig.pool, 30 * TG_SECOND));
   rig.pool = NULL;

@@ -66,13 +66,19 @@ static void rig_remove_app(struct rig *rig) {
   }
 }
 
-/* A handler that has opened the fifo to read goes on. Waits until there is one. */
-static void rig_open_gate(const struct rig *rig) {
+/* Waits until a handler has opened the fifo to read. */
+static int rig_reach_gate(const struct rig *rig) {
   char path[64];
   snprintf(path, sizeof path, "%s/gate", rig->dir);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  TG_CHECK(fd >= 0 && write(fd, "x", 1) == 1);
-  close(fd);
+  int gate = open(path, O_WRONLY | O_CLOEXEC);
+  TG_CHECK(gate >= 0);
+  return gate;
+}
+
+/* Lets it go on. */
+static void rig_open_gate(int gate) {
+  TG_CHECK(write(gate, "x", 1) == 1);
+  close(gate);
 }
 
 static void rig_handle(struct tg_exchange *exchange) {
