@@ -234,7 +234,7 @@ class Session:
             try:
                 assert block.is_known, f"a block of unknown kind: {block.language} {' '.join(block.words)}"
                 self.work_off(block)
-            except AssertionError as problem:
+            except (AssertionError, subprocess.TimeoutExpired) as problem:
                 log = f"\nthe server's log ends with:\n{self.server.log[-2000:]}" if self.server else ""
                 raise AssertionError(f"{self.page.relative_to(ROOT)}:{block.line}: {problem}{log}") from None
 
