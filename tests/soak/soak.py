@@ -209,6 +209,7 @@ def main():
         for thread in threads:
             thread.join(40)
         failures += soak.wrong
+        failures += [line for line in server.log.splitlines() if "died" in line or "check failed" in line][:5]
         if not failures:
             try:
                 harness.until(lambda: server.descriptors() <= descriptors + 8, 10, what="descriptors to come back")
