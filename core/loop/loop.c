@@ -109,6 +109,7 @@ void tg_loop_deinit(struct tg_loop *loop) {
   if (left) uv_walk(&loop->uv, on_left_open, NULL);
   TG_CHECK(left == 0);
   tg_mailbox_deinit(&loop->mailbox);
+  while (loop->spare_count) tg_buffer_deinit(&loop->spares[--loop->spare_count]);
   free(loop->scratch);
 }
 
@@ -118,6 +119,18 @@ void tg_loop_post(struct tg_loop *loop, struct tg_loop_job *job) {
 
 void tg_loop_post_flush(struct tg_loop *loop, struct tg_loop_job *job) {
   if (tg_list_empty(&job->link)) tg_list_append(&loop->flushes, &job->link);
+}
+
+/* Only usual sizes are kept: one long answer must not hold memory for ever. */
+void tg_loop_take_buffer(struct tg_loop *loop, struct tg_buffer *buffer) {
+  if (!buffer->data) return;
+  if (loop->spare_count == TG_LOOP_SPARES || buffer->cap > 16384) {
+    tg_buffer_deinit(buffer);
+    return;
+  }
+  tg_buffer_clear(buffer);
+  loop->spares[loop->spare_count++] = *buffer;
+  tg_buffer_init(buffer);
 }
 
 const char *tg_loop_date(struct tg_loop *loop) {

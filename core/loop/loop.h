@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/status.h"
@@ -26,6 +27,7 @@ struct tg_loop_job {
 };
 
 #define TG_LOOP_SCRATCH 65536
+#define TG_LOOP_SPARES  64
 
 struct tg_loop {
   uv_loop_t uv;
@@ -43,6 +45,8 @@ struct tg_loop {
   uint64_t date_second; /* wall second that `date` shows */
   char date[TG_HTTP_DATE_LEN + 1];
   char *scratch;  /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
+  struct tg_buffer spares[TG_LOOP_SPARES]; /* memory of emptied output buffers, to be used again */
+  unsigned spare_count;
   unsigned index; /* 0-based number of the loop within the process, for logs */
 };
 
@@ -78,6 +82,14 @@ static inline void tg_loop_job_remove(struct tg_loop_job *job) {
 
 /* Date for an HTTP head, at most a second old. */
 const char *tg_loop_date(struct tg_loop *loop);
+
+/* Gives an empty buffer memory of a spare one, if there is one. */
+static inline void tg_loop_lend_buffer(struct tg_loop *loop, struct tg_buffer *buffer) {
+  if (!buffer->data && loop->spare_count) *buffer = loop->spares[--loop->spare_count];
+}
+
+/* Takes the memory of an emptied buffer back, so that idle streams hold none. */
+void tg_loop_take_buffer(struct tg_loop *loop, struct tg_buffer *buffer);
 
 /* Reads the clock anew; for code that has just spent time. */
 static inline void tg_loop_update(struct tg_loop *loop) {

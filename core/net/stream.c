@@ -147,7 +147,7 @@ void tg_stream_flush(struct tg_stream *stream) {
       queue_rest(stream);
       return;
     }
-    tg_buffer_deinit(&stream->out);
+    tg_loop_take_buffer(stream->loop, &stream->out);
   }
   tell_drained(stream);
 }

@@ -65,6 +65,7 @@ void tg_stream_read_stop(struct tg_stream *stream);
 
 /* Where to append output; call tg_stream_flush_soon after. */
 static inline struct tg_buffer *tg_stream_out(struct tg_stream *stream) {
+  tg_loop_lend_buffer(stream->loop, &stream->out);
   return &stream->out;
 }
 

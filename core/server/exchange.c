@@ -19,6 +19,13 @@
 
 static void settle(struct tg_exchange *exchange);
 
+static void count_active(struct tg_server *server, int change) {
+  atomic_uint *active = &server->counters.active;
+  atomic_store_explicit(active,
+                        atomic_load_explicit(active, memory_order_relaxed) + (unsigned)change,
+                        memory_order_relaxed);
+}
+
 /* ---- answering ---- */
 
 static bool bodiless(const struct tg_exchange *exchange, int status) {
@@ -187,7 +194,7 @@ static void local_finish(struct tg_exchange *exchange) {
     tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
   exchange->handled = false;
   exchange->gone = NULL;
-  atomic_fetch_sub_explicit(&exchange->server->counters.active, 1, memory_order_relaxed);
+  count_active(exchange->server, -1);
   settle(exchange);
 }
 
@@ -398,14 +405,14 @@ static void hand_over(struct tg_exchange *exchange) {
     return;
   }
   exchange->handled = true;
-  atomic_fetch_add_explicit(&exchange->server->counters.active, 1, memory_order_relaxed);
+  count_active(exchange->server, 1);
   exchange->routing->handle(exchange);
 }
 
 void tg_exchange_begin(struct tg_exchange *exchange) {
   struct tg_server *server = exchange->server;
   struct tg_request *request = exchange->request;
-  atomic_fetch_add_explicit(&server->counters.requests, 1, memory_order_relaxed);
+  tg_server_count(&server->counters.requests);
   exchange->routing = server->acquire(server);
   enum tg_route_result result = TG_ROUTE_METHOD;
   if (!answer_server_options(exchange))

@@ -39,7 +39,7 @@ void tg_server_refuse(struct tg_server *server, int fd) {
   (void)!send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
   (void)shutdown(fd, SHUT_WR);
   (void)!recv(fd, sink, sizeof sink, MSG_DONTWAIT);
-  atomic_fetch_add_explicit(&server->counters.refused, 1, memory_order_relaxed);
+  tg_server_count(&server->counters.refused);
 }
 
 void tg_server_accept(struct tg_server *server, int fd, const struct tg_address *peer) {
@@ -50,7 +50,7 @@ void tg_server_accept(struct tg_server *server, int fd, const struct tg_address 
   }
   if (!tg_connection_open(server, fd, peer)) return;
   server->connection_count++;
-  atomic_fetch_add_explicit(&server->counters.accepted, 1, memory_order_relaxed);
+  tg_server_count(&server->counters.accepted);
   atomic_store_explicit(&server->counters.connections, server->connection_count,
                         memory_order_relaxed);
 }
@@ -110,7 +110,7 @@ struct tg_exchange *tg_server_take_exchange(struct tg_server *server, struct tg_
 void tg_server_give_exchange(struct tg_server *server, struct tg_exchange *exchange) {
   if (server->log && exchange->status) server->log(server, exchange);
   if (exchange->status >= 500)
-    atomic_fetch_add_explicit(&server->counters.errors, 1, memory_order_relaxed);
+    tg_server_count(&server->counters.errors);
   if (exchange->routing) server->release(server, exchange->routing);
   tg_buffer_deinit(&exchange->body_data);
   tg_buffer_deinit(&exchange->held);

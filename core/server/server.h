@@ -42,6 +42,12 @@ struct tg_server {
   void *owner;
 };
 
+/* Adds to a counter: its one writer needs no locked instruction. */
+static inline void tg_server_count(atomic_ullong *counter) {
+  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                        memory_order_relaxed);
+}
+
 /* Prepares a server; the fields "given at creation" are set by the caller after. */
 void tg_server_init(struct tg_server *server, struct tg_loop *loop,
                     const struct tg_settings *settings);
