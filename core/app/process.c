@@ -171,9 +171,10 @@ static void on_rebuilt(void *owner, struct tg_generation *generation,
   if (process->stopping) {
     if (generation) discard(process, generation);
     generation = NULL;
+    tg_list_move(&process->told, &process->waiting);
   }
   tg_list_move(&waiting, &process->told);
-  note_outcome(process, generation, errors, took);
+  if (!process->stopping) note_outcome(process, generation, errors, took);
   if (generation) {
     publish(process, generation);
     if (process->watcher) tg_watcher_set_hash(process->watcher, generation->bundle->hash);
@@ -488,6 +489,9 @@ static void close_all(struct tg_process *process, struct main_signals *signals) 
   bool clean = true;
   for (unsigned i = 0; i < process->pool_count; i++)
     clean = tg_worker_pool_close(process->pools[i], TG_SECOND) && clean;
+  process->stopping = true;
+  /* whoever waits for a reload is told before the socket goes */
+  while (process->building) uv_run(&process->control.uv, UV_RUN_ONCE);
   if (process->control_server) tg_control_close(process->control_server);
   struct tg_generation *current = atomic_exchange(&process->current, NULL);
   if (current) tg_generation_release(current);
@@ -500,7 +504,7 @@ static void close_all(struct tg_process *process, struct main_signals *signals) 
   tg_watchdog_free(process->watchdog);
   tg_shared_registry_free(process->host.shared);
   tg_loop_deinit(&process->control);
-  for (unsigned i = 0; process->loops && i < process->loop_count; i++) {
+  for (unsigned i = 0; process->loops && i < process->loop_count && process->loops[i]; i++) {
     tg_loop_thread_deinit(process->loops[i]);
     free(process->loops[i]);
   }
