@@ -153,6 +153,8 @@ static void conclude(struct tg_handling *handling) {
   }
   if (handling->object) tg_request_end(handling->object);
   if (handling->out) handling->out->exchange = NULL;
+  luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->object_ref);
+  luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->out_ref);
   if (handling->after_ref != LUA_NOREF) hand_over_after(handling);
   if (handling->spawned_ref != LUA_NOREF)
     luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->spawned_ref);
@@ -207,8 +209,12 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     refuse(exchange, vm);
     return;
   }
-  *handling = (struct tg_handling){
-      .exchange = exchange, .vm = vm, .after_ref = LUA_NOREF, .spawned_ref = LUA_NOREF};
+  *handling = (struct tg_handling){.exchange = exchange,
+                                   .vm = vm,
+                                   .after_ref = LUA_NOREF,
+                                   .spawned_ref = LUA_NOREF,
+                                   .object_ref = LUA_NOREF,
+                                   .out_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
   struct tg_task *task = tg_task_new(vm, &handling->scope);

@@ -19,6 +19,8 @@ struct tg_handling {
   struct tg_scope scope;
   struct tg_task *task;             /* the handler's own; NULL when it has ended */
   struct tg_request_object *object; /* what Lua calls `req`; NULL before it was made */
+  int object_ref;                   /* anchors it, and */
+  int out_ref;                      /* anchors the stream's: a handler need not keep either */
   struct tg_exchange_ref *out;      /* the stream's object; NULL where there is none */
   struct tg_error_view *error;      /* the failure that is to be answered */
   bool streaming;                   /* the head of a stream was decided */

@@ -26,10 +26,13 @@ static int ref_of(struct tg_vm *vm, int slot) {
 int tg_request_new(lua_State *L) {
   struct tg_handling *handling = lua_touserdata(L, 1);
   struct tg_request_object *object = lua_newuserdata(L, sizeof *object);  // .. req
-  object->ref.exchange = handling->exchange;
+  object->ref.exchange = NULL;
   object->has_cache = false;
   lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_REQUEST_META));  // .. req meta
   lua_setmetatable(L, -2);                                                     // .. req
+  lua_pushvalue(L, -1);
+  handling->object_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  object->ref.exchange = handling->exchange;
   handling->object = object;
   return 1;
 }

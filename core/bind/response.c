@@ -164,6 +164,8 @@ static int begin_stream(lua_State *L, struct tg_handling *handling, int object, 
   out->exchange = NULL;
   lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_OUT_META));  // .. run out meta
   lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  handling->out_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   tg_status begun = x->port->begin(x, &answer);
   check(L, begun);
   if (begun) return 0;
