@@ -196,21 +196,22 @@ static void on_hook_scope_emptied(struct tg_scope *scope) {
   tg_loop_stop(scope->vm->loop);
 }
 
-/* Runs a hook as a task on the state's present loop, until it has ended. on_stop has a scope of its
- * own, because the application's may have been cancelled by then. */
-static bool run_hook(struct tg_vm *vm, int ref, bool apart, struct tg_load_errors *errors) {
+/* Runs a hook as a task on the state's present loop, until it has ended with all that it has
+ * spawned: the loop of a state that serves is another one. It has a scope of its own, because the
+ * application's may have been cancelled when on_stop runs. */
+static bool run_hook(struct tg_vm *vm, int ref, struct tg_load_errors *errors) {
   if (ref == LUA_NOREF) return true;
   struct tg_scope own;
   tg_scope_init(&own, vm, NULL);
   own.emptied = on_hook_scope_emptied;
-  struct tg_task *task = tg_task_new(vm, apart ? &own : vm->root);
+  struct tg_task *task = tg_task_new(vm, &own);
   struct hook_run run = {.errors = errors};
   if (task) {
     task->owner = &run;
     task->ended = on_hook_ended;
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, ref);
     tg_task_start(task, 0);
-    while (!run.ended || own.alive) uv_run(&vm->loop->uv, UV_RUN_ONCE);
+    while (!run.ended || own.total) uv_run(&vm->loop->uv, UV_RUN_ONCE);
   }
   tg_scope_deinit(&own);
   return task && run.status == TG_OK;
@@ -248,7 +249,7 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
 
 static bool start_vm(struct tg_vm *vm, struct tg_load_errors *errors) {
   struct tg_app_state *state = vm->owner;
-  return run_hook(vm, state->on_start_ref, false, errors);
+  return run_hook(vm, state->on_start_ref, errors);
 }
 
 struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_host *host,
@@ -270,7 +271,7 @@ void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
   struct tg_app_state *state = vm->owner;
   if (!state->stopped) {
     state->stopped = true;
-    (void)run_hook(vm, state->on_stop_ref, true, NULL);
+    (void)run_hook(vm, state->on_stop_ref, NULL);
   }
   done(vm);
 }

@@ -28,7 +28,8 @@ struct tg_scope {
   bool timed_out;       /* its own deadline did it */
   char reason[48]; /* code of the cancellation: "cancelled", "timeout", "disconnect", "shutdown" */
   struct tg_timer timer;                   /* its deadline */
-  void (*emptied)(struct tg_scope *scope); /* called when `alive` falls to 0; may be NULL */
+  /* Called when `alive` falls to 0, and on a top scope when `total` does; may be NULL. */
+  void (*emptied)(struct tg_scope *scope);
   void *owner;                             /* whoever opened it */
   void *exchange; /* bind's structure of the request it belongs to; inherited inward */
 };

@@ -23,6 +23,9 @@ handler.request_methods.after = methods.after(handler.after)
 local function send(handling, run, out)
   if run then
     run(out)
+    if has_children(handling) then
+      require("tidegate._core.tasks").wait_spawned()
+    end
     return stream_end(handling)
   end
 end
