@@ -164,8 +164,16 @@ static bool reap(struct supervisor *supervisor, int *status) {
   return false;
 }
 
+static void forget_sockets(struct supervisor *supervisor) {
+  for (size_t i = 0; i < supervisor->next.fd_count; i++) close(supervisor->next.fds[i]);
+  supervisor->next.fd_count = 0;
+}
+
 static void pass_on(struct supervisor *supervisor, int number) {
-  if (number == SIGTERM || number == SIGINT) supervisor->stopping = true;
+  if (number == SIGTERM || number == SIGINT) {
+    supervisor->stopping = true;
+    forget_sockets(supervisor); /* else the kernel would go on taking connections for us */
+  }
   if (supervisor->child > 0) kill(supervisor->child, number);
 }
 
@@ -195,6 +203,7 @@ int tg_supervisor_run(int (*serve)(void *arg, struct tg_supervision *supervision
   passed_on(&watched);
   sigaddset(&watched, SIGCHLD);
   sigprocmask(SIG_BLOCK, &watched, &before);
+  signal(SIGPIPE, SIG_IGN);
   int signals = signalfd(-1, &watched, SFD_NONBLOCK | SFD_CLOEXEC);
   TG_CHECK(signals >= 0);
   if (!start_child(&supervisor, &before, serve, arg, &status)) return status;
@@ -212,7 +221,7 @@ int tg_supervisor_run(int (*serve)(void *arg, struct tg_supervision *supervision
     if (!start_child(&supervisor, &before, serve, arg, &status)) return status;
   }
   if (supervisor.channel >= 0) close(supervisor.channel);
-  for (size_t i = 0; i < supervisor.next.fd_count; i++) close(supervisor.next.fds[i]);
+  forget_sockets(&supervisor);
   close(signals);
   sigprocmask(SIG_SETMASK, &before, NULL);
   return status;

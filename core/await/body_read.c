@@ -101,13 +101,14 @@ static const struct tg_op_kind kind = {.name = "req:chunks", .cancel = cancel, .
 int tg_await_body_read(lua_State *L) {
   struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
   bool all = lua_toboolean(L, 2);
-  if (!ref->exchange)
+  struct tg_exchange *exchange = tg_exchange_of(ref);
+  if (!exchange)
     tg_error_throw(L, "request_over", "the body cannot be read: this request has been answered");
   tg_op_begin(L);
   struct body_op *body = calloc(1, sizeof *body);
   if (!body) tg_error_throw(L, "out_of_memory", "reading the request's body: no memory");
   tg_op_init(&body->op, &kind);
-  body->source = &ref->exchange->body;
+  body->source = &exchange->body;
   body->all = all;
   ask(body);
   return tg_op_suspend(L, &body->op);

@@ -55,7 +55,7 @@ int tg_await_stream_write(lua_State *L) {
   struct tg_slice bytes;
   bytes.ptr = luaL_checklstring(L, 2, &bytes.len);
   tg_op_begin(L);
-  struct tg_exchange *exchange = ref->exchange;
+  struct tg_exchange *exchange = tg_exchange_of(ref);
   if (!exchange) tg_error_throw(L, "closed", "out:write: the stream has ended");
   tg_status status = exchange->sink.write(&exchange->sink, bytes);
   if (status == TG_OK) return 0;

@@ -142,6 +142,39 @@ static void hand_over_after(struct tg_handling *handling) {
   handling->exchange->sent_owner = after;
 }
 
+/* ---- tickets ---- */
+
+enum { SLOT_TICKETS = 3 };
+
+/* Tickets are userdata that the registry keeps for ever: as many as there were handlings at once.
+ */
+static struct tg_exchange_ticket *new_ticket(lua_State *L) {
+  struct tg_exchange_ticket *ticket = lua_newuserdata(L, sizeof *ticket);  // .. ticket
+  *ticket = (struct tg_exchange_ticket){.number = 1};
+  luaL_ref(L, LUA_REGISTRYINDEX);  // ..
+  return ticket;
+}
+
+void tg_handler_refer(lua_State *L, struct tg_handling *handling, struct tg_exchange_ref *ref) {
+  struct tg_exchange_ticket *ticket = handling->ticket;
+  if (!ticket) {
+    void **spare = &handling->vm->bind[SLOT_TICKETS];
+    ticket = *spare ? *spare : new_ticket(L);
+    if (*spare) *spare = ticket->next;
+    ticket->exchange = handling->exchange;
+    handling->ticket = ticket;
+  }
+  *ref = (struct tg_exchange_ref){ticket, ticket->number};
+}
+
+static void take_ticket_back(struct tg_handling *handling) {
+  struct tg_exchange_ticket *ticket = handling->ticket;
+  ticket->number++;
+  ticket->exchange = NULL;
+  ticket->next = handling->vm->bind[SLOT_TICKETS];
+  handling->vm->bind[SLOT_TICKETS] = ticket;
+}
+
 static void conclude(struct tg_handling *handling) {
   struct tg_exchange *exchange = handling->exchange;
   if (handling->concluded) *handling->concluded = true;
@@ -151,10 +184,7 @@ static void conclude(struct tg_handling *handling) {
     tg_error_view_deinit(handling->error);
     free(handling->error);
   }
-  if (handling->object) tg_request_end(handling->object);
-  if (handling->out) handling->out->exchange = NULL;
-  luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->object_ref);
-  luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->out_ref);
+  if (handling->ticket) take_ticket_back(handling);
   if (handling->after_ref != LUA_NOREF) hand_over_after(handling);
   if (handling->spawned_ref != LUA_NOREF)
     luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->spawned_ref);
@@ -167,7 +197,7 @@ static void conclude(struct tg_handling *handling) {
 
 static void on_emptied(struct tg_scope *scope) {
   struct tg_handling *handling = scope->owner;
-  if (!handling->task) conclude(handling);
+  if (!handling->task && scope->total == 0) conclude(handling);
 }
 
 /* The scope's `emptied` follows when no child of the request is left; a failure does not wait for
@@ -209,12 +239,8 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     refuse(exchange, vm);
     return;
   }
-  *handling = (struct tg_handling){.exchange = exchange,
-                                   .vm = vm,
-                                   .after_ref = LUA_NOREF,
-                                   .spawned_ref = LUA_NOREF,
-                                   .object_ref = LUA_NOREF,
-                                   .out_ref = LUA_NOREF};
+  *handling = (struct tg_handling){
+      .exchange = exchange, .vm = vm, .after_ref = LUA_NOREF, .spawned_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
   struct tg_task *task = tg_task_new(vm, &handling->scope);
@@ -274,8 +300,9 @@ static int l_stream_end(lua_State *L) {
 static int l_after(lua_State *L) {
   struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
   luaL_checktype(L, 2, LUA_TFUNCTION);
-  if (!ref->exchange) tg_error_throw(L, "request_over", "this request has been answered already");
-  struct tg_handling *handling = ref->exchange->handler;
+  struct tg_exchange *exchange = tg_exchange_of(ref);
+  if (!exchange) tg_error_throw(L, "request_over", "this request has been answered already");
+  struct tg_handling *handling = exchange->handler;
   if (handling->after_ref == LUA_NOREF) {
     lua_newtable(L);
     handling->after_ref = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -11,22 +11,17 @@
 #include "script/task.h"
 #include "server/exchange.h"
 
-struct tg_request_object;
-
 struct tg_handling {
   struct tg_exchange *exchange;
   struct tg_vm *vm;
   struct tg_scope scope;
-  struct tg_task *task;             /* the handler's own; NULL when it has ended */
-  struct tg_request_object *object; /* what Lua calls `req`; NULL before it was made */
-  int object_ref;                   /* anchors it, and */
-  int out_ref;                      /* anchors the stream's: a handler need not keep either */
-  struct tg_exchange_ref *out;      /* the stream's object; NULL where there is none */
-  struct tg_error_view *error;      /* the failure that is to be answered */
-  bool streaming;                   /* the head of a stream was decided */
-  bool *concluded;                  /* told to tg_handler_start while that runs; else NULL */
-  int spawned_ref;                  /* list of tg.spawn's tasks, or LUA_NOREF */
-  int after_ref;                    /* list of req:after functions, or LUA_NOREF */
+  struct tg_task *task;              /* the handler's own; NULL when it has ended */
+  struct tg_exchange_ticket *ticket; /* what req and out find the exchange by; NULL before */
+  struct tg_error_view *error;       /* the failure that is to be answered */
+  bool streaming;                    /* the head of a stream was decided */
+  bool *concluded;                   /* told to tg_handler_start while that runs; else NULL */
+  int spawned_ref;                   /* list of tg.spawn's tasks, or LUA_NOREF */
+  int after_ref;                     /* list of req:after functions, or LUA_NOREF */
 };
 
 /* Begins the handling: `run_ref` is the registry reference of the route's function in `vm`, whose
@@ -39,10 +34,12 @@ struct tg_handling *tg_handler_current(struct tg_vm *vm);
 /* Request id of the running task, or an empty slice; valid until the next call. */
 struct tg_slice tg_handler_request_id(struct tg_vm *vm);
 
+/* Fills the reference of an object that is made for this handling. May throw (memory). */
+void tg_handler_refer(lua_State *L, struct tg_handling *handling, struct tg_exchange_ref *ref);
+
 /* bind/request.c: core functions for _core/entry.lua and _core/request.lua. */
 int tg_request_new(lua_State *L);   /* (handling) -> req */
 void tg_request_open(lua_State *L); /* metatable */
-void tg_request_end(struct tg_request_object *object);
 
 /* bind/response.c: respond(handling, ...) -> nothing, or fn, out for a stream. */
 int tg_response_respond(lua_State *L);

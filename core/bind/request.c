@@ -26,19 +26,11 @@ static int ref_of(struct tg_vm *vm, int slot) {
 int tg_request_new(lua_State *L) {
   struct tg_handling *handling = lua_touserdata(L, 1);
   struct tg_request_object *object = lua_newuserdata(L, sizeof *object);  // .. req
-  object->ref.exchange = NULL;
-  object->has_cache = false;
+  *object = (struct tg_request_object){0};
+  tg_handler_refer(L, handling, &object->ref);
   lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_REQUEST_META));  // .. req meta
   lua_setmetatable(L, -2);                                                     // .. req
-  lua_pushvalue(L, -1);
-  handling->object_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  object->ref.exchange = handling->exchange;
-  handling->object = object;
   return 1;
-}
-
-void tg_request_end(struct tg_request_object *object) {
-  object->ref.exchange = NULL;
 }
 
 /* ---- fields ---- */
@@ -271,10 +263,11 @@ static int l_index(lua_State *L) {
     lua_rawget(L, lua_upvalueindex(2));  // req key index method
     return 1;
   }
-  if (!object->ref.exchange)
+  struct tg_exchange *x = tg_exchange_of(&object->ref);
+  if (!x)
     tg_error_throw(L, "request_over", "req.%s: this request has been answered already",
                    lua_tostring(L, 2));
-  fields[index - 1].push(L, object->ref.exchange);  // req key index value
+  fields[index - 1].push(L, x);  // req key index value
   if (!object->has_cache) {
     lua_createtable(L, 0, 2);
     lua_setfenv(L, 1);
@@ -295,7 +288,7 @@ static int l_newindex(lua_State *L) {
 
 static int l_tostring(lua_State *L) {
   struct tg_request_object *object = lua_touserdata(L, 1);
-  struct tg_exchange *x = object->ref.exchange;
+  struct tg_exchange *x = tg_exchange_of(&object->ref);
   if (!x) {
     lua_pushliteral(L, "request (answered)");
     return 1;

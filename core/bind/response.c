@@ -161,16 +161,13 @@ static int begin_stream(lua_State *L, struct tg_handling *handling, int object, 
   if (answer.has_length) answer.length = (uint64_t)lua_tonumber(L, length);
   raw_field(L, object, "run");                                    // .. run
   struct tg_exchange_ref *out = lua_newuserdata(L, sizeof *out);  // .. run out
-  out->exchange = NULL;
+  *out = (struct tg_exchange_ref){0};
   lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_OUT_META));  // .. run out meta
   lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  handling->out_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  tg_handler_refer(L, handling, out);
   tg_status begun = x->port->begin(x, &answer);
   check(L, begun);
   if (begun) return 0;
-  out->exchange = x;
-  handling->out = out;
   handling->streaming = true;
   /* A stream is bounded by timeouts.write and by its own code, not by the route's timeout. */
   (void)!tg_scope_deadline(&handling->scope, 0);

@@ -130,6 +130,10 @@ struct tg_task *tg_task_new(struct tg_vm *vm, struct tg_scope *scope) {
     task = TG_CONTAINER(link, struct tg_task, link);
   } else {
     task = make(vm);
+    if (!task && vm->memory_tight) {
+      tg_vm_relieve(vm); /* what failed requests have left behind */
+      task = make(vm);
+    }
     if (!task) return NULL;
   }
   task->home = task->scope = scope;
@@ -159,8 +163,12 @@ static void recycle(struct tg_task *task, bool reusable) {
   } else {
     destroy(task);
   }
-  home->top->total--;
+  struct tg_scope *top = home->top;
+  bool is_inner = top != home;
+  top->total--;
   if (--home->alive == 0 && home->emptied) home->emptied(home);
+  /* `top` is still there: with tasks inside, it could not have been given up */
+  if (is_inner && top->total == 0 && top->emptied) top->emptied(top);
 }
 
 static int l_bad_yield(lua_State *L) {
@@ -208,9 +216,10 @@ static void step(struct tg_task *task, int nargs) {
   int rc = lua_resume(task->co, nargs);
   if (!outer && vm->watch) tg_watch_leave(vm->watch);
   vm->running = outer;
-  if (TG_UNLIKELY(vm->memory_tight) && !outer) tg_vm_relieve(vm);
   if (rc != LUA_YIELD) {
     end(task, rc);
+    /* after the coroutine has been let go, with all that it held */
+    if (TG_UNLIKELY(vm->memory_tight) && !outer) tg_vm_relieve(vm);
   } else if (is_suspension(task->co)) {
     lua_settop(task->co, 0);
     if (task->state == TG_TASK_RUNNING) task->state = TG_TASK_WAITING;

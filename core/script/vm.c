@@ -146,7 +146,11 @@ struct tg_vm *tg_vm_of(lua_State *L) {
   return owner;
 }
 
+/* The limit is out of force meanwhile: finalizers and the call itself need a little memory. */
 void tg_vm_relieve(struct tg_vm *vm) {
+  size_t most = vm->memory_max;
   vm->memory_tight = false;
+  vm->memory_max = SIZE_MAX;
   if (lua_cpcall(vm->L, l_close, NULL) != 0) lua_pop(vm->L, 1);
+  vm->memory_max = most;
 }

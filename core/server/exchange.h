@@ -112,12 +112,24 @@ struct tg_exchange {
   char memory[2048]; /* first block of the arena */
 };
 
-/* What Lua objects hold of an exchange: emptied when the handler is done with it, so that an object
- * that outlives its request is an error and not a dangling pointer. Every such userdata begins with
- * it. */
-struct tg_exchange_ref {
+/* What Lua objects hold of an exchange: a ticket that is used again for later exchanges, and the
+ * number that it bore for this one. An object that outlives its request finds another number, and
+ * is an error instead of a dangling pointer. Every such userdata begins with a tg_exchange_ref. */
+struct tg_exchange_ticket {
   struct tg_exchange *exchange;
+  uint64_t number;
+  struct tg_exchange_ticket *next; /* while it is free */
 };
+
+struct tg_exchange_ref {
+  struct tg_exchange_ticket *ticket;
+  uint64_t number;
+};
+
+/* The exchange, or NULL when its handler is done with it. */
+static inline struct tg_exchange *tg_exchange_of(const struct tg_exchange_ref *ref) {
+  return ref->ticket && ref->ticket->number == ref->number ? ref->ticket->exchange : NULL;
+}
 
 /* Names of the userdata types that begin with a tg_exchange_ref. */
 #define TG_REQUEST_OBJECT "tg.request"

@@ -146,6 +146,11 @@ function M.abort(status, detail, headers)
   if type(status) ~= "number" or status < 400 or status > 599 or status % 1 ~= 0 then
     throw("bad_answer", "tg.abort: the status is a whole number from 400 to 599")
   end
+  for name, value in pairs(headers or {}) do
+    if type(name) ~= "string" or name:find("[^%w!#$%%&'*+.^_`|~-]") or tostring(value):find("[%z\1-\8\10-\31\127]") then
+      throw("bad_header", "tg.abort: header '" .. tostring(name):gsub("%c", "?") .. "' cannot be sent")
+    end
+  end
   local said = detail and tostring(detail)
   throw("http", said or tostring(status), { status = status, detail = said, headers = headers })
 end
