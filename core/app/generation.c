@@ -294,7 +294,8 @@ static struct tg_generation *new_generation(const struct tg_build *build) {
   generation->handle = build->handle;
   atomic_init(&generation->refs, 1);
   tg_arena_init(&generation->arena, NULL, 0);
-  generation->config.settings = *build->host->settings;
+  /* from the defaults on: a key that was taken out has its default again */
+  tg_settings_init(&generation->config.settings);
   return generation;
 }
 

@@ -144,7 +144,7 @@ static void hand_over_after(struct tg_handling *handling) {
 
 /* ---- tickets ---- */
 
-enum { SLOT_TICKETS = 3 };
+enum { SLOT_TICKETS = 3, SLOT_RUN_DEFERS = 4 };
 
 /* Tickets are userdata that the registry keeps for ever: as many as there were handlings at once.
  */
@@ -200,6 +200,19 @@ static void on_emptied(struct tg_scope *scope) {
   if (!handling->task && scope->total == 0) conclude(handling);
 }
 
+/* tg.defer's functions of a handler that has failed run in a task of their own, in its scope: the
+ * coroutine that knew them is dead. */
+static void run_defers(struct tg_handling *handling, struct tg_task *failed) {
+  struct tg_vm *vm = handling->vm;
+  struct tg_task *task = tg_task_new(vm, &handling->scope);
+  if (!task) return;
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, (int)(intptr_t)vm->bind[SLOT_RUN_DEFERS]);  // run
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, failed->defers_ref);                        // run list
+  lua_pushvalue(failed->co, -1);
+  lua_xmove(failed->co, task->co, 1);  // run list error
+  tg_task_start(task, 2);
+}
+
 /* The scope's `emptied` follows when no child of the request is left; a failure does not wait for
  * children that go on by themselves, it cancels them. */
 static void on_ended(struct tg_task *task, tg_status status, int nresults) {
@@ -209,7 +222,8 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   if (status == TG_OK) return;
   handling->error = malloc(sizeof *handling->error);
   if (handling->error) tg_error_view_init(handling->error, handling->vm->L, task->co, -1);
-  tg_scope_cancel(&handling->scope, "failed");
+  if (handling->scope.total > 1) tg_scope_cancel(&handling->scope, "failed");
+  if (task->defers_ref != LUA_NOREF) run_defers(handling, task);
 }
 
 static void on_gone(struct tg_exchange *exchange, tg_status why) {
@@ -282,11 +296,20 @@ struct tg_slice tg_handler_request_id(struct tg_vm *vm) {
   return tg_slice(vm->scratch.data, tg_exchange_id(handling->exchange, vm->scratch.data));
 }
 
-/* has_children(handling): are tasks alive in the request besides the handler? */
-static int l_has_children(lua_State *L) {
+/* unfinished(handling): has the handler spawned tasks that are alive, or deferred work? */
+static int l_unfinished(lua_State *L) {
   struct tg_handling *handling = lua_touserdata(L, 1);
-  lua_pushboolean(L, handling->scope.total > 1);
+  lua_pushboolean(L, handling->scope.total > 1 || handling->task->defers_ref != LUA_NOREF ||
+                         handling->spawned_ref != LUA_NOREF);
   return 1;
+}
+
+/* on_failure(fn): fn(list, error) runs the deferred functions of a handler that has failed */
+static int l_on_failure(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  tg_vm_of(L)->bind[SLOT_RUN_DEFERS] = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
 }
 
 /* stream_end(handling): the stream's function has returned. */
@@ -334,14 +357,10 @@ static int l_media_type(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"new_request", tg_request_new},
-                                     {"respond", tg_response_respond},
-                                     {"has_children", l_has_children},
-                                     {"stream_end", l_stream_end},
-                                     {"after", l_after},
-                                     {"spawned", l_spawned},
-                                     {"media_type", l_media_type},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"new_request", tg_request_new}, {"respond", tg_response_respond}, {"unfinished", l_unfinished},
+    {"on_failure", l_on_failure},    {"stream_end", l_stream_end},     {"after", l_after},
+    {"spawned", l_spawned},          {"media_type", l_media_type},     {NULL, NULL}};
 
 int tg_open_handler(lua_State *L) {
   lua_newtable(L);

@@ -268,12 +268,12 @@ static int l_read(lua_State *L) {
   struct reading *reading = lua_touserdata(L, 1);
   struct tg_error_view *view = reading->view;
   lua_settop(L, 0);
-  lua_xmove(reading->side, L, 1); // value
+  lua_xmove(reading->side, L, 1);  // value
   read_value(L, view);
   lua_settop(L, 1);
   if (reading->from == L) return 0;
   if (view->traceback.len == 0) {
-    luaL_traceback(L, reading->from, NULL, 0); // value trace
+    luaL_traceback(L, reading->from, NULL, 0);  // value trace
     tg_error_fold(&view->traceback, lua_tostring(L, -1));
     (void)!tg_buffer_append(&view->message, "", 1); /* strspn below needs an end */
     view->message.len--;

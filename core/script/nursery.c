@@ -108,10 +108,27 @@ static int l_scope_alive(lua_State *L) {
   return 1;
 }
 
+/* defers(create) -> list of the running task's tg.defer functions; nil where there is none */
+static int l_defers(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  if (!task) tg_error_throw(L, "no_task", "tg.defer works in a handler or a task only");
+  if (task->defers_ref == LUA_NOREF) {
+    if (!lua_toboolean(L, 1)) return 0;
+    lua_newtable(L);
+    task->defers_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, task->defers_ref);
+  return 1;
+}
+
 void tg_nursery_open(lua_State *L) {  // .. table
-  static const luaL_Reg functions[] = {
-      {"scope_new", l_scope_new},       {"scope_spawn", l_scope_spawn}, {"scope_run", l_scope_run},
-      {"scope_cancel", l_scope_cancel}, {"scope_alive", l_scope_alive}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"scope_new", l_scope_new},
+                                       {"scope_spawn", l_scope_spawn},
+                                       {"scope_run", l_scope_run},
+                                       {"scope_cancel", l_scope_cancel},
+                                       {"scope_alive", l_scope_alive},
+                                       {"defers", l_defers},
+                                       {NULL, NULL}};
   luaL_newmetatable(L, TG_NURSERY_OBJECT);  // .. table meta
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");

@@ -21,7 +21,8 @@ struct tg_nursery {
 /* The nursery at a stack index; throws when it is none. */
 struct tg_nursery *tg_nursery_check(lua_State *L, int index);
 
-/* Adds the functions scope_new, scope_spawn, scope_run and scope_cancel to the table on top. */
+/* Adds the functions scope_new, scope_spawn, scope_run, scope_cancel, scope_alive and
+ * defers to the table on top. */
 void tg_nursery_open(lua_State *L);
 
 #endif

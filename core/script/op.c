@@ -10,15 +10,44 @@
 #include "script/task.h"
 #include "script/vm.h"
 
-/* Name of the C function nearest to the top of the stack: it is what keeps the task from
- * suspending ("sort", "gsub"). The awaitable itself, at level 0, does not count. */
+/* Pushes "table.sort" when the function at the top is that one; the name by which it was called
+ * says nothing, because it may have been called by another, or by none. */
+static bool push_library_name(lua_State *L) {  // .. function
+  static const char *const libraries[] = {"table", "string", "os", "io", "debug", "_G"};
+  int function = lua_gettop(L);
+  for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
+    lua_getglobal(L, libraries[i]);  // .. function library
+    for (lua_pushnil(L); lua_istable(L, function + 1) && lua_next(L, function + 1); lua_pop(L, 1)) {
+      if (!lua_rawequal(L, -1, function) || lua_type(L, -2) != LUA_TSTRING) continue;
+      bool global = strcmp(libraries[i], "_G") == 0;
+      lua_pushfstring(L, "%s%s%s", global ? "" : libraries[i], global ? "" : ".",
+                      lua_tostring(L, -2));  // .. function library key value name
+      lua_replace(L, function);
+      lua_settop(L, function);  // .. name
+      return true;
+    }
+    lua_settop(L, function);
+  }
+  return false;
+}
+
+/* Name of the C function nearest to the top of the stack that cannot be suspended in: "table.sort",
+ * "string.gsub". The awaitable itself, at level 0, does not count; pcall and its kin can. */
 static const char *blocking_function(lua_State *L) {
   lua_Debug ar;
+  luaL_checkstack(L, 8, NULL);
   for (int level = 1; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "Sn", &ar);
-    if (ar.what && strcmp(ar.what, "C") == 0) return ar.name ? ar.name : "a C function";
+    lua_getinfo(L, "Snf", &ar);  // .. function
+    bool is_c = ar.what && strcmp(ar.what, "C") == 0;
+    if (is_c && push_library_name(L)) {
+      const char *name = lua_tostring(L, -1);  // .. name
+      if (strcmp(name, "pcall") != 0 && strcmp(name, "xpcall") != 0) return name;
+    } else if (is_c && ar.name) {
+      return ar.name;
+    }
+    lua_pop(L, 1);
   }
-  return "a C function";
+  return "a function of C";
 }
 
 struct tg_task *tg_op_begin(lua_State *L) {
@@ -27,7 +56,8 @@ struct tg_task *tg_op_begin(lua_State *L) {
   if (!task)
     tg_error_throw(L, "no_task", "this call may suspend, and works in a handler or a task only");
   if (!lua_isyieldable(L))
-    tg_error_throw(L, "c_boundary", "cannot suspend inside %s: it is a C function that calls back",
+    tg_error_throw(L, "c_boundary",
+                   "cannot suspend inside %s, which is a C function that calls back",
                    blocking_function(L));
   if (tg_task_cancelled(task)) tg_op_throw_cancelled(L);
   return task;

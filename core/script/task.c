@@ -38,8 +38,8 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
   if (parent) tg_list_append(&parent->inner, &scope->link);
 }
 
-/* A scope object may outlive the scope around it, in a variable of somebody's: it is an orphan then,
- * empty and cancelled. */
+/* A scope object may outlive the scope around it, in a variable of somebody's: it is an orphan
+ * then, empty and cancelled. */
 static void orphan(struct tg_scope *inner) {
   TG_CHECK(inner->alive == 0);
   tg_list_remove(&inner->link);
@@ -139,6 +139,7 @@ struct tg_task *tg_task_new(struct tg_vm *vm, struct tg_scope *scope) {
   task->home = task->scope = scope;
   task->op = task->finished = NULL;
   task->depth = 0;
+  task->defers_ref = LUA_NOREF;
   task->nargs = -1;
   task->cpu_budget = vm->host->settings->limits_cpu;
   task->ended = NULL;
@@ -155,6 +156,7 @@ static void recycle(struct tg_task *task, bool reusable) {
   struct tg_scope *home = task->home;
   tg_list_remove(&task->link);
   tg_loop_job_remove(&task->job);
+  luaL_unref(vm->L, LUA_REGISTRYINDEX, task->defers_ref);
   vm->task_count--;
   if (reusable && vm->idle_count < IDLE_MAX) {
     lua_settop(task->co, 0);

@@ -27,10 +27,10 @@ struct tg_scope {
   bool cancelled;       /* itself or one around it */
   bool timed_out;       /* its own deadline did it */
   char reason[48]; /* code of the cancellation: "cancelled", "timeout", "disconnect", "shutdown" */
-  struct tg_timer timer;                   /* its deadline */
+  struct tg_timer timer; /* its deadline */
   /* Called when `alive` falls to 0, and on a top scope when `total` does; may be NULL. */
   void (*emptied)(struct tg_scope *scope);
-  void *owner;                             /* whoever opened it */
+  void *owner;    /* whoever opened it */
   void *exchange; /* bind's structure of the request it belongs to; inherited inward */
 };
 
@@ -48,6 +48,7 @@ struct tg_task {
   struct tg_op *op;       /* what it waits for; the one thing to cancel */
   struct tg_op *finished; /* completed, not yet taken */
   int nargs;              /* values on co to resume with, for the first step */
+  int defers_ref;         /* list of tg.defer's functions, or LUA_NOREF */
   int depth;              /* nesting of user coroutines */
   uint64_t cpu_budget;    /* nanoseconds between two suspensions */
   uint64_t sequence;      /* number of the task, for messages */

@@ -70,7 +70,7 @@ struct tg_vm {
   int depth;                /* nesting of coroutines outside of tasks */
   struct tg_buffer scratch; /* for encoders, between two suspensions */
   void *owner;              /* app's structure for this state (its generation), opaque below app/ */
-  void *bind[4];            /* what bind/ keeps a state, by enum tg_bind_slot there */
+  void *bind[8];            /* what bind/ keeps for a state; each file there names its places */
 };
 
 /* Makes a state with the standard library opened and the sandbox in place; no application code yet.

@@ -1,15 +1,15 @@
 -- Runs a route's function for one exchange: the bottom of every handler's stack.
 --
 -- `entry(run, handling)` is what the task of a request executes. It makes the request object, calls the function, and
--- gives what it returned to C, which sends it. Two things may follow: children that were spawned and not joined are
--- waited for before the answer is final, and a stream's function runs after the head was decided.
+-- gives what it returned to C, which sends it. Children that were spawned and not joined are waited for, and what was
+-- deferred is done, before the answer is final; a stream's function runs after the head was decided.
 
 local core = require "tidegate._core.core"
 
 local handler = core.open("handler")
 core.handler = handler
 local new_request, respond = handler.new_request, handler.respond
-local has_children, stream_end = handler.has_children, handler.stream_end
+local stream_end = handler.stream_end
 
 local methods = require "tidegate._core.request"
 for name, method in pairs(methods.request) do
@@ -20,24 +20,44 @@ for name, method in pairs(methods.out) do
 end
 handler.request_methods.after = methods.after(handler.after)
 
+local unfinished = handler.unfinished
+
+-- Slow path: tasks that the handler spawned, and what it deferred.
+local function complete()
+  local tasks = require "tidegate._core.tasks"
+  tasks.wait_spawned()
+  tasks.run_defers(core.defers(), true)
+end
+
+handler.on_failure(function(list, err)
+  require("tidegate._core.tasks").run_defers(list, false, err)
+end)
+
 local function send(handling, run, out)
   if run then
     run(out)
-    if has_children(handling) then
-      require("tidegate._core.tasks").wait_spawned()
+    if unfinished(handling) then
+      complete()
     end
     return stream_end(handling)
   end
 end
 
--- Slow path: the handler has returned, but tasks that it spawned are alive.
+local function is_stream(first, second)
+  local value = type(first) == "number" and second or first
+  return type(value) == "table" and getmetatable(value) == handler.answer_meta and value.kind == "stream"
+end
+
+-- What was deferred may fail, and that is the answer then; a stream's end is after its function.
 local function settle(handling, ...)
-  require("tidegate._core.tasks").wait_spawned(...)
+  if not is_stream(...) then
+    complete()
+  end
   return send(handling, respond(handling, ...))
 end
 
 local function finish(handling, ...)
-  if has_children(handling) then
+  if unfinished(handling) then
     return settle(handling, ...)
   end
   return send(handling, respond(handling, ...))

@@ -29,6 +29,59 @@ local function on_error(err)
   return made
 end
 
+--- Runs deferred functions, the last first. All of them run; the first error is raised where the task itself was well,
+--- and logged where it had failed already.
+--- @param list function[]|nil
+--- @param ok boolean did the task end well?
+--- @param err any its error
+function M.run_defers(list, ok, err)
+  local failure
+  for i = list and #list or 0, 1, -1 do
+    local fn = list[i]
+    list[i] = nil
+    local well, problem = raw_xpcall(function() return fn(ok, err) end, on_error)
+    if not well and (failure or not ok) then
+      M.report("a function of tg.defer failed", problem)
+    elseif not well then
+      failure = problem
+    end
+  end
+  if failure then
+    error(failure, 0)
+  end
+end
+
+-- Calls fn in a child task; what it deferred is done before its end is known.
+local function run_child(fn, ...)
+  local function done(ok, ...)
+    local list = core.defers()
+    if not list then
+      return ok, ...
+    elseif not ok then
+      M.run_defers(list, false, (...))
+      return ok, ...
+    end
+    local well, problem = raw_pcall(M.run_defers, list, true)
+    if not well then
+      return false, problem
+    end
+    return ok, ...
+  end
+  local n, args = select("#", ...), { ... }
+  return done(raw_xpcall(function() return fn(unpack(args, 1, n)) end, on_error))
+end
+
+--- Runs fn(ok, err) at the end of the running task, the last one first: on return, error and cancellation.
+--- Before a buffered answer is sent, so that its error becomes the answer; after the end of a stream.
+--- @param fn fun(ok: boolean, err: any)
+function M.defer(fn)
+  if type(fn) ~= "function" then
+    throw("not_function", "tg.defer: got " .. type(fn) .. "; pass a function")
+  end
+  local list = core.defers(true)
+  list[#list + 1] = fn
+end
+
 local function functions_of(name, ...)
   local first = ...
   local list, given = {}, type(first)
@@ -76,8 +129,7 @@ local function run_group(list, n, each)
   local scope = scope_new()
   for i = 1, n do
     scope_run(scope, function()
-      local ok, value = raw_xpcall(list[i], on_error)
-      each(scope, i, ok, value)
+      each(scope, i, run_child(list[i]))
     end)
   end
   scope_wait(scope)
@@ -161,12 +213,13 @@ function M.spawn(fn, ...)
         end
       end
     end
-    done(raw_xpcall(function() return fn(unpack(args, 1, n)) end, on_error))
+    done(run_child(fn, unpack(args, 1, n)))
   end)
   return task
 end
 
-local function report(what, err)
+--- Logs an error that nobody will see otherwise.
+function M.report(what, err)
   tg.log.error(what .. ": " .. tostring(err), { traceback = tostring(rawget(err, "traceback") or "") })
 end
 
@@ -179,7 +232,7 @@ function M.wait_spawned()
       scope_wait(task._scope)
     end
     if task.status == "failed" and not task.joined and not task.cancelled then
-      report("a task spawned at " .. task.place .. " failed and was never joined", task._error)
+      M.report("a task spawned at " .. task.place .. " failed and was never joined", task._error)
     end
   end
 end
@@ -187,9 +240,9 @@ end
 --- Calls fn(...) and logs its error instead of raising it.
 function M.run_reported(what, fn, ...)
   local n, args = select("#", ...), { ... }
-  local ok, err = raw_xpcall(function() return fn(unpack(args, 1, n)) end, on_error)
+  local ok, err = run_child(fn, unpack(args, 1, n))
   if not ok then
-    report(what .. " failed", err)
+    M.report(what .. " failed", err)
   end
 end
 

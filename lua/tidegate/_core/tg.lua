@@ -9,7 +9,7 @@ local ipairs, pairs, tostring, type, setmetatable = ipairs, pairs, tostring, typ
 -- Lua files that return a table of functions of tg itself.
 local providers = {
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
-  ["tidegate._core.tasks"] = { "gather", "spawn", "try" },
+  ["tidegate._core.tasks"] = { "gather", "spawn", "try", "defer" },
   ["tidegate._core.routes"] = { "routes" },
 }
 
@@ -21,7 +21,7 @@ local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
 local later = {
-  "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield", "defer",
+  "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield",
   "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache",
   "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
   "condition", "blocking", "sort",
