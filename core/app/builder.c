@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "app/watchdog.h"
 #include "base/check.h"
 #include "loop/thread.h"
+#include "script/watch.h"
 
 struct job {
   struct tg_list link;
@@ -28,6 +30,8 @@ struct tg_builder {
   struct tg_list jobs;
   bool stopping;
   struct tg_loop loop;
+  struct tg_watchdog *watchdog;
+  struct tg_watch watch;
 };
 
 static void on_built(struct tg_letter *letter) {
@@ -40,6 +44,7 @@ static void on_built(struct tg_letter *letter) {
 static void build(struct tg_builder *builder, struct job *job) {
   uint64_t begun = tg_clock_now();
   job->build.loop = &builder->loop;
+  job->build.watch = &builder->watch;
   job->generation = tg_generation_build(&job->build, &job->errors);
   job->took = tg_clock_now() - begun;
   job->letter.open = on_built;
@@ -77,12 +82,14 @@ static struct job *take_job(struct tg_builder *builder) {
 static void *on_thread(void *arg) {
   struct tg_builder *builder = arg;
   struct job *job;
+  tg_watchdog_add(builder->watchdog, &builder->watch);
   while ((job = take_job(builder))) {
     if (job->vm)
       close_vm(builder, job);
     else
       build(builder, job);
   }
+  tg_watchdog_remove(builder->watchdog, &builder->watch);
   return NULL;
 }
 
@@ -93,12 +100,13 @@ static void put_job(struct tg_builder *builder, struct job *job) {
   pthread_mutex_unlock(&builder->lock);
 }
 
-struct tg_builder *tg_builder_new(void) {
+struct tg_builder *tg_builder_new(struct tg_watchdog *watchdog) {
   struct tg_builder *builder = calloc(1, sizeof *builder);
   if (!builder) return NULL;
   pthread_mutex_init(&builder->lock, NULL);
   pthread_cond_init(&builder->wake, NULL);
   tg_list_init(&builder->jobs);
+  builder->watchdog = watchdog;
   if (tg_loop_init(&builder->loop, 0) == TG_OK) {
     if (tg_thread_start(&builder->thread, "tg-builder", on_thread, builder) == TG_OK)
       return builder;

@@ -6,13 +6,15 @@
 #include "app/generation.h"
 
 struct tg_builder;
+struct tg_watchdog;
 
 /* Told on `to`'s thread; exactly one of generation and errors->count is set. `errors` is borrowed.
  */
 typedef void (*tg_builder_cb)(void *owner, struct tg_generation *generation,
                               const struct tg_load_errors *errors, uint64_t took_ns);
 
-struct tg_builder *tg_builder_new(void);
+/* `watchdog` is borrowed; it must outlive the builder. */
+struct tg_builder *tg_builder_new(struct tg_watchdog *watchdog);
 
 /* Finishes what was asked for, then ends the thread. */
 void tg_builder_free(struct tg_builder *builder);

@@ -15,6 +15,10 @@
 #include "base/check.h"
 #include "script/error.h"
 #include "script/task.h"
+#include "script/watch.h"
+
+/* CPU time that the loading of one state may take. */
+#define LOAD_BUDGET (5 * TG_SECOND)
 
 /* ---- references ---- */
 
@@ -221,7 +225,7 @@ static bool run_hook(struct tg_vm *vm, int ref, struct tg_load_errors *errors) {
 
 static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *host,
                              struct tg_loop *loop, enum tg_role role, unsigned index, bool lead,
-                             struct tg_load_errors *errors) {
+                             struct tg_watch *watch, struct tg_load_errors *errors) {
   char *why = NULL;
   struct tg_vm *vm = tg_vm_new(host, loop, role, index, &why);
   struct tg_app_state *state = calloc(1, sizeof *state);
@@ -238,7 +242,12 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
   vm->generation = generation->number;
   tg_generation_hold(generation);
   struct loading loading = {generation, vm, lead, errors};
-  if (lua_cpcall(vm->L, l_load, &loading) != 0) {
+  vm->watch = watch;
+  if (watch) tg_watch_enter(watch, vm, LOAD_BUDGET);
+  int rc = lua_cpcall(vm->L, l_load, &loading);
+  if (watch) tg_watch_leave(watch);
+  vm->watch = NULL;
+  if (rc != 0) {
     if (!errors->count) script_error(errors, vm->L, vm->L);
     lua_pop(vm->L, 1);
   }
@@ -256,7 +265,7 @@ struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_h
                                    struct tg_loop *loop, enum tg_role role, unsigned index,
                                    char **error) {
   struct tg_load_errors errors = {0};
-  struct tg_vm *vm = load_vm(generation, host, loop, role, index, false, &errors);
+  struct tg_vm *vm = load_vm(generation, host, loop, role, index, false, NULL, &errors);
   if (vm && !start_vm(vm, &errors)) {
     tg_generation_free_vm(vm);
     vm = NULL;
@@ -319,7 +328,8 @@ static bool add_state(struct tg_generation *generation, const struct tg_build *b
 static bool load_states(struct tg_generation *generation, const struct tg_build *build,
                         struct tg_load_errors *errors) {
   enum tg_role role = build->loops ? TG_ROLE_LOOP : TG_ROLE_BUILDER;
-  struct tg_vm *lead = load_vm(generation, build->host, build->loop, role, 0, true, errors);
+  struct tg_vm *lead =
+      load_vm(generation, build->host, build->loop, role, 0, true, build->watch, errors);
   if (!lead) return false;
   unsigned wanted = states_wanted(generation, build);
   generation->vms = calloc(wanted, sizeof(struct tg_vm *));
@@ -329,7 +339,8 @@ static bool load_states(struct tg_generation *generation, const struct tg_build 
   }
   if (!add_state(generation, build, lead, errors)) return false;
   for (unsigned i = 1; i < wanted; i++) {
-    struct tg_vm *vm = load_vm(generation, build->host, build->loop, role, i, false, errors);
+    struct tg_vm *vm =
+        load_vm(generation, build->host, build->loop, role, i, false, build->watch, errors);
     if (!add_state(generation, build, vm, errors)) return false;
   }
   return true;

@@ -15,6 +15,7 @@
 #include "server/routing.h"
 
 struct tg_generation;
+struct tg_watch;
 
 /* What of tidegate.lua belongs to the process and not to a state. */
 struct tg_config {
@@ -71,7 +72,8 @@ struct tg_build {
   uint64_t number;
   int loops; /* states to make; -1: as tidegate.lua or the cores say; 0: one, of role builder, for
                 `check` */
-  bool start_hooks; /* run on_start in each state */
+  struct tg_watch *watch; /* of this thread: ends a file that loads for ever; may be NULL */
+  bool start_hooks;       /* run on_start in each state */
   void (*handle)(struct tg_exchange *exchange);
 };
 

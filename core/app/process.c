@@ -548,7 +548,7 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);
   TG_CHECK(tg_loop_init(&process.control, 0) == TG_OK);
   process.watchdog = tg_watchdog_new();
-  process.builder = tg_builder_new();
+  process.builder = tg_builder_new(process.watchdog);
   TG_CHECK(process.watchdog && process.builder);
   open_signals(&process, &signals);
   int status = boot(&process);

@@ -53,7 +53,9 @@ static void look(struct tg_watch *watch) {
     return;
   }
   uint64_t budget = atomic_load_explicit(&watch->budget, memory_order_relaxed);
-  if (cpu_of(watch) - watch->seen_cpu < budget) return;
+  uint64_t cpu = cpu_of(watch);
+  if (cpu - watch->seen_cpu < budget) return;
+  watch->seen_cpu = cpu; /* the next strike is due after another budget */
   union sigval value = {.sival_ptr = watch};
   (void)pthread_sigqueue(watch->thread, SIGURG, value);
 }

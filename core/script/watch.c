@@ -7,13 +7,17 @@
 #include "script/task.h"
 #include "script/vm.h"
 
+/* In a task the hook stays armed until the step is over. While files are loaded one strike must do:
+ * the error is to be collected, with its place, by the library's own code, which runs on. */
 static void on_count(lua_State *L, lua_Debug *ar) {
   (void)ar;
   struct tg_vm *vm = tg_vm_of(L);
-  uint64_t budget = vm->watch ? atomic_load(&vm->watch->budget) : 0;
-  tg_error_throw(L, "cpu_budget",
-                 "the handler used more than its %.3g s of CPU time without a pause",
-                 (double)budget / 1e9);
+  double seconds = vm->watch ? (double)atomic_load(&vm->watch->budget) / 1e9 : 0;
+  if (vm->running)
+    tg_error_throw(L, "cpu_budget",
+                   "the handler used more than its %.3g s of CPU time without a pause", seconds);
+  lua_sethook(L, NULL, 0, 0);
+  tg_error_throw(L, "cpu_budget", "the file was not loaded within %.3g s of CPU time", seconds);
 }
 
 void tg_watch_strike(struct tg_watch *watch) {
