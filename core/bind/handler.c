@@ -226,8 +226,17 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   if (task->defers_ref != LUA_NOREF) run_defers(handling, task);
 }
 
+/* A client that has gone ends what only it was waiting for; what changes something is finished,
+ * unless the route says otherwise (on_disconnect). */
+static bool ends_with_client(const struct tg_exchange *exchange) {
+  if (exchange->route->on_disconnect) return exchange->route->on_disconnect == 'c';
+  enum tg_method method = exchange->request->method;
+  return method == TG_METHOD_GET || method == TG_METHOD_HEAD;
+}
+
 static void on_gone(struct tg_exchange *exchange, tg_status why) {
   struct tg_handling *handling = exchange->handler;
+  if (why == TG_EDISCONNECT && !handling->streaming && !ends_with_client(exchange)) return;
   tg_scope_cancel(&handling->scope, tg_status_name(why));
 }
 
