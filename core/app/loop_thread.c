@@ -112,7 +112,8 @@ static void on_stop(struct tg_letter *letter) {
     thread->server.drained = on_drained;
     tg_server_drain(&thread->server);
   }
-  if (!force) return;
+  /* A letter that came after the thread's end is opened when there are no generations any more. */
+  if (!force || thread->server_drained) return;
   struct tg_generation *generation = atomic_load(&thread->process->current);
   tg_scope_cancel(generation->vms[thread->loop.index]->root, "shutdown");
   tg_server_abort(&thread->server);

@@ -1,6 +1,7 @@
 /* Bookkeeping of one loop's HTTP side: who is connected, which exchanges live, and the drain. */
 #include "server/server.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,9 +37,11 @@ void tg_server_refuse(struct tg_server *server, int fd) {
   /* What the client has sent is read first: bytes left unread would turn the close into a reset
    * that destroys the answer. */
   char sink[4096];
-  (void)!send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  }
   (void)shutdown(fd, SHUT_WR);
-  (void)!recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+  while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) < 0 && errno == EINTR) {
+  }
   tg_server_count(&server->counters.refused);
 }
 
