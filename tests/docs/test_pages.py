@@ -5,6 +5,8 @@ import pytest
 
 from pages import ROOT, Session, blocks_of, pages
 
+from harness import command  # pages.py has made it importable
+
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_page(page):
@@ -44,3 +46,16 @@ def test_every_page_is_linked():
             queue.append(path / "README.md" if path.is_dir() else path)
     missing = [str(page.relative_to(ROOT)) for page in pages() if page.resolve() not in seen]
     assert not missing, missing
+
+
+@pytest.mark.parametrize("verb", ["run", "dev", "call", "exec", "routes", "reload"])
+def test_every_flag_is_in_the_reference(verb):
+    page = (ROOT / "docs/reference/commands.md").read_text()
+    for short, long in re.findall(r"^ +(?:-(\w), )?--([\w-]+)", command("help", verb).stdout, re.M):
+        assert f"--{long}" in page or short and f"-{short}" in page, f"--{long}"
+
+
+def test_every_command_is_in_the_reference():
+    page = (ROOT / "docs/reference/commands.md").read_text()
+    for name in re.findall(r"^  (\w+) ", command("help").stdout, re.M):
+        assert f"tidegate {name}" in page, name
