@@ -50,7 +50,7 @@ static int start_child(struct child *child, const struct tg_options *options) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   struct tg_options serving = *options;
   serving.command = "run";
-  serving.alone = serving.quiet = true;
+  serving.alone = serving.quiet = serving.silent = true;
   serving.loops = 1;
   serving.listen[0] = child->address;
   serving.listen_count = 1;

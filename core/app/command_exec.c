@@ -1,7 +1,8 @@
 /* exec: a Lua script in a task of its own, beside the application.
  *
  * The state is one of a worker's: what suspends works, and what blocks does, too. Tasks that the
- * script has started are waited for; when it fails, they are cancelled. */
+ * script has started are waited for; when it fails, they are cancelled. A task that failed and was
+ * not joined is shown, and counts: nobody else would ever tell. */
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static void push_module(lua_State *L, const char *function) {
 static int l_prepare(lua_State *L) {
   struct script *script = lua_touserdata(L, 1);
   lua_settop(L, 0);
-  push_module(L, "compile");
+  push_module(L, "prepare");
   lua_pushstring(L, script->name);
   lua_pushlstring(L, script->source.data ? script->source.data : "", script->source.len);
   lua_rawgeti(L, LUA_REGISTRYINDEX, script->vm->ref_env);
@@ -90,12 +91,21 @@ static int l_render(lua_State *L) {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static void on_ended(struct tg_task *task, tg_status status, int nresults) {
-  struct script *script = task->owner;
-  (void)nresults;
-  script->ended = true;
-  tg_loop_stop(task->vm->loop); /* else a loop without events would wait for one */
-  if (!status) return;
+/* What the script has deferred runs in a task of its own when it failed, as a handler's does. */
+static int l_run_defers(lua_State *L) {
+  struct script *script = lua_touserdata(L, 1);
+  struct tg_task *failed = script->task, *task = tg_task_new(script->vm, &script->scope);
+  if (!task) return 0;
+  push_module(L, "run_defers");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, failed->defers_ref);
+  lua_xmove(L, task->co, 2);
+  lua_pushvalue(failed->co, -1);
+  lua_xmove(failed->co, task->co, 1);
+  tg_task_start(task, 2);
+  return 0;
+}
+
+static void fail(struct script *script, struct tg_task *task) {
   script->failed = true;
   struct tg_error_view view;
   lua_State *L = script->vm->L;
@@ -106,6 +116,19 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
     lua_pop(L, 1);
   }
   tg_error_view_deinit(&view);
+  tg_scope_cancel(&script->scope, "failed");
+  if (task->defers_ref != LUA_NOREF && lua_cpcall(L, l_run_defers, script) != 0) lua_pop(L, 1);
+}
+
+/* A script that returns true has left failures that were shown already (_core/script.lua). */
+static void on_ended(struct tg_task *task, tg_status status, int nresults) {
+  struct script *script = task->owner;
+  script->ended = true;
+  tg_loop_stop(task->vm->loop); /* else a loop without events would wait for one */
+  if (status)
+    fail(script, task);
+  else if (nresults && lua_toboolean(task->co, -1))
+    script->failed = true;
 }
 
 static void on_turned(struct tg_timer *timer) {
@@ -139,7 +162,6 @@ static void run_script(struct script *script) {
   }
   tg_task_start(script->task, 0);
   while (!script->ended) uv_run(&vm->loop->uv, UV_RUN_ONCE);
-  if (script->failed) tg_scope_cancel(&script->scope, "shutdown");
   while (script->scope.total) turn(vm->loop);
   tg_scope_deinit(&script->scope);
 }

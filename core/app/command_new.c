@@ -1,6 +1,7 @@
 /* new: a folder with a small application, to be changed. */
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,11 +90,22 @@ static int write_file(const char *path, const char *text) {
   return TG_EXIT_OK;
 }
 
+/* One folder here, whose name needs no quotes anywhere. */
+static bool is_name(const char *name) {
+  static const char *const letters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  size_t len = strlen(name);
+  return len && len <= 200 && name[0] != '.' && name[0] != '-' && strspn(name, letters) == len;
+}
+
 int tg_command_new(const struct tg_options *options) {
   const char *top = options->args[0];
   char path[4096];
-  if (!top[0] || strlen(top) > sizeof path - 64) {
-    fprintf(stderr, "error: `tidegate new` needs the name of a folder\n");
+  if (!is_name(top)) {
+    fprintf(stderr,
+            "error: '%s' is no name for an application: letters, digits, '.', '_' and '-'; its "
+            "folder is made here\n",
+            top);
     return TG_EXIT_USAGE;
   }
   int exit = make_top(top);

@@ -31,7 +31,7 @@ static void print_json(const struct tg_generation *generation, const struct tg_r
   char methods[256];
   struct tg_buffer line = {0};
   write_methods(route->methods, methods);
-  tg_status status = tg_buffer_format(&line, "{\"methods\":\"%s\",\"path\":", methods);
+  tg_status status = tg_buffer_format(&line, "{\"method\":\"%s\",\"path\":", methods);
   if (!status) status = tg_escape_append(&line, route->pattern);
   if (!status) status = tg_buffer_format(&line, ",\"place\":");
   if (!status) status = tg_escape_append(&line, route->place);
@@ -99,6 +99,7 @@ struct match {
   enum tg_method method;
   struct tg_slice method_name;
   uint32_t count;
+  uint32_t allowed; /* methods of the routes that match the path */
   bool found;
 };
 
@@ -125,6 +126,25 @@ static void on_match(void *owner, uint32_t id, uint32_t methods, const struct tg
              (int)params[i].len, params[i].ptr);
   }
   match->found = match->found || wins;
+  match->allowed |= methods;
+}
+
+/* Why no route takes the request, and what the server will answer. */
+static int explain_none(const struct match *match) {
+  const char *request = match->offline->options->match;
+  char methods[256];
+  if (!match->allowed) {
+    fprintf(stderr, "404: no route takes %s\n", request);
+    return TG_EXIT_FAILED;
+  }
+  write_methods(match->allowed, methods);
+  if (match->method == TG_METHOD_OPTIONS) {
+    fprintf(stderr, "204: no route takes %s, so that it is answered with the methods there: %s\n",
+            request, methods);
+    return TG_EXIT_OK;
+  }
+  fprintf(stderr, "405: no route takes %s; the methods there are %s\n", request, methods);
+  return TG_EXIT_FAILED;
 }
 
 /* "GET /x", or "/x" for GET. */
@@ -151,9 +171,7 @@ static int explain(const struct tg_offline *offline) {
   tg_route_tree_explain(offline->generation->tree, match.method, path, &arena, on_match, &match);
   tg_arena_reset(&arena);
   if (offline->options->json) printf("%s]\n", match.count ? "" : "[");
-  if (match.found) return TG_EXIT_OK;
-  fprintf(stderr, "no route takes %s\n", offline->options->match);
-  return TG_EXIT_FAILED;
+  return match.found ? TG_EXIT_OK : explain_none(&match);
 }
 
 static int routes(struct tg_offline *offline) {

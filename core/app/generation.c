@@ -13,6 +13,7 @@
 
 #include "app/route_list.h"
 #include "base/check.h"
+#include "base/escape.h"
 #include "script/error.h"
 #include "script/task.h"
 #include "script/watch.h"
@@ -151,21 +152,39 @@ static int l_load(lua_State *L) {
   return 0;
 }
 
-static void plain_error(struct tg_load_errors *errors, const char *text) {
-  struct tg_buffer json = {0};
-  errors->count = 1;
-  errors->text = malloc(strlen(text) + 16);
-  if (errors->text) sprintf(errors->text, "error: %s\n", text);
-  (void)!tg_buffer_append(&json, "[{\"message\":\"", 13);
-  for (const char *p = text; *p; p++) {
-    char escaped[8];
-    int n = (unsigned char)*p < 0x20 || *p == '"' || *p == '\\'
-                ? snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned char)*p)
-                : snprintf(escaped, sizeof escaped, "%c", *p);
-    (void)!tg_buffer_append(&json, escaped, (size_t)n);
+/* Errors that no Lua state has seen: text and JSON are made here. */
+static tg_status write_faults(const struct tg_bundle_fault *faults, size_t count,
+                              struct tg_buffer *text, struct tg_buffer *json) {
+  tg_status status = TG_OK;
+  for (size_t i = 0; i < count && !status; i++) {
+    const struct tg_bundle_fault *fault = &faults[i];
+    status = tg_buffer_format(text, "%serror: %s\n", i ? "\n" : "", fault->message);
+    if (!status && fault->path) status = tg_buffer_format(text, " --> %s\n", fault->path);
+    if (!status) status = tg_buffer_format(json, "%s{\"message\":", i ? "," : "[");
+    if (!status) status = tg_escape_append(json, tg_slice_cstr(fault->message));
+    if (!status && fault->path) status = tg_buffer_format(json, ",\"file\":");
+    if (!status && fault->path) status = tg_escape_append(json, tg_slice_cstr(fault->path));
+    if (!status) status = tg_buffer_append(json, "}", 1);
   }
-  (void)!tg_buffer_append(&json, "\"}]", 4);
-  errors->json = json.data;
+  if (!status) status = tg_buffer_append(text, "", 1);
+  return status ? status : tg_buffer_append(json, "]", 2);
+}
+
+static void faults_to_errors(const struct tg_bundle_fault *faults, size_t count,
+                             struct tg_load_errors *errors) {
+  struct tg_buffer text = {0}, json = {0};
+  errors->count = count;
+  if (write_faults(faults, count, &text, &json) == TG_OK) {
+    errors->text = text.data;
+    errors->json = json.data;
+  } else { /* those who show them have words for that */
+    tg_buffer_deinit(&text);
+    tg_buffer_deinit(&json);
+  }
+}
+
+static void plain_error(struct tg_load_errors *errors, const char *text) {
+  faults_to_errors(&(struct tg_bundle_fault){.message = (char *)text}, 1, errors);
 }
 
 static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State *from) {
@@ -286,15 +305,6 @@ void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
 }
 
 /* ---- building ---- */
-
-static void faults_to_errors(const struct tg_bundle_fault *faults, size_t count,
-                             struct tg_load_errors *errors) {
-  struct tg_buffer text = {0};
-  for (size_t i = 0; i < count; i++)
-    (void)!tg_buffer_format(&text, "%s%s: %s", i ? "; " : "", faults[i].path, faults[i].message);
-  plain_error(errors, text.data ? text.data : "the application cannot be read");
-  tg_buffer_deinit(&text);
-}
 
 static struct tg_generation *new_generation(const struct tg_build *build) {
   struct tg_generation *generation = calloc(1, sizeof *generation);

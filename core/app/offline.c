@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/watchdog.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -45,9 +46,13 @@ static void *on_thread(void *arg) {
                                   .app_dir = job->dir,
                                   .shared = tg_shared_registry_new(tg_clock_now),
                                   .lua_dir = job->options->lua_dir};
-  TG_CHECK(offline.host.shared && tg_loop_init(&offline.loop, 0) == TG_OK);
+  offline.watchdog = tg_watchdog_new();
+  TG_CHECK(offline.host.shared && offline.watchdog && tg_loop_init(&offline.loop, 0) == TG_OK);
+  tg_watchdog_add(offline.watchdog, &offline.watch);
   job->exit = job->body(&offline);
   close_generation(offline.generation);
+  tg_watchdog_remove(offline.watchdog, &offline.watch);
+  tg_watchdog_free(offline.watchdog);
   tg_loop_deinit(&offline.loop);
   tg_shared_registry_free(offline.host.shared);
   tg_log_free(offline.host.log, TG_SECOND);
@@ -79,6 +84,7 @@ int tg_offline_load(struct tg_offline *offline) {
                            .dir = offline->host.app_dir,
                            .config = options->config,
                            .number = 1,
+                           .watch = &offline->watch,
                            .loops = 0};
   struct tg_load_errors errors;
   offline->generation = tg_generation_build(&build, &errors);

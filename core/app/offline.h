@@ -5,12 +5,17 @@
 #include "app/generation.h"
 #include "app/options.h"
 #include "loop/loop.h"
+#include "script/watch.h"
+
+struct tg_watchdog;
 
 struct tg_offline {
   const struct tg_options *options;
   struct tg_settings settings;
   struct tg_host host;
   struct tg_loop loop;
+  struct tg_watchdog *watchdog;
+  struct tg_watch watch; /* of the thread: what loads for ever is ended */
   struct tg_generation *generation; /* after tg_offline_load */
 };
 

@@ -25,6 +25,7 @@ struct tg_options {
   bool json;           /* --json */
   bool quiet;          /* -q */
   bool verbose;        /* -v */
+  bool silent;         /* call: not even the addresses are told */
   bool dev;
   bool help;                          /* --help: only `command` counts */
   const char *match;                  /* routes: --match; NULL */

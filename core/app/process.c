@@ -426,7 +426,7 @@ static void share_sockets(struct tg_process *process) {
 }
 
 static void announce(struct tg_process *process) {
-  if (process->options->quiet) return;
+  if (process->options->silent) return;
   for (size_t i = 0; i < process->address_count; i++) {
     char text[TG_ADDRESS_TEXT];
     tg_address_format(&process->addresses[i], text);
@@ -462,9 +462,15 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
   tg_status status = TG_OK;
   process->control_server = tg_control_open(process, &status);
   if (!process->control_server) {
+    const char *pid_file = process->options->pid_file;
     if (status == TG_EEXISTS)
-      return complain(TG_EXIT_CONFLICT, "an instance of %s runs already (see `tidegate status`)",
-                      process->options->dir);
+      return complain(TG_EXIT_CONFLICT, "an instance of %s is running already: `tidegate status`",
+                      pid_file ? pid_file : process->options->dir);
+    if (pid_file) {
+      fprintf(stderr, "tidegate: cannot write the pid file %s: %s\n", pid_file,
+              tg_status_text(status));
+      return TG_EXIT_FAILED;
+    }
     complain(0, "no control socket: %s; `tidegate reload` and `status` will not work",
              tg_status_text(status));
   }

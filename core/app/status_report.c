@@ -72,11 +72,12 @@ tg_status tg_process_status(struct tg_process *process, struct tg_buffer *out) {
   double uptime = (double)(tg_clock_wall() - process->started) / 1e9;
   tg_status status = tg_buffer_format(
       out,
-      "{\"pid\":%d,\"uptime\":%.1f,\"generation\":%llu,\"routes\":%u,\"reloads\":%llu,"
+      "{\"pid\":%d,\"serving_pid\":%d,\"uptime\":%.1f,\"generation\":%llu,\"routes\":%u,"
+      "\"reloads\":%llu,"
       "\"failed_reloads\":%llu,\"memory\":%llu,\"log_dropped\":%llu,\"stopping\":%s",
-      (int)getpid(), uptime, (unsigned long long)generation->number, generation->route_count,
-      (unsigned long long)process->reloads, (unsigned long long)process->failed_reloads,
-      (unsigned long long)resident_bytes(),
+      process->main_pid, (int)getpid(), uptime, (unsigned long long)generation->number,
+      generation->route_count, (unsigned long long)process->reloads,
+      (unsigned long long)process->failed_reloads, (unsigned long long)resident_bytes(),
       (unsigned long long)(tg_log_dropped(process->host.log) +
                            (process->access_log ? tg_log_dropped(process->access_log) : 0)),
       process->stopping ? "true" : "false");

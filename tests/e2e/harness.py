@@ -420,7 +420,7 @@ class Server:
         self.app = self.folder / "app"
         self.pid_file = self.folder / "tidegate.pid"
         self.process, self.addresses = None, []
-        self._lines, self._lock, self._threads = {"out": b"", "err": b""}, threading.Lock(), []
+        self._lines, self._lock, self._threads = {"out": b"", "err": b"", "log": b""}, threading.Lock(), []
 
     def __enter__(self):
         self.start()
@@ -465,12 +465,16 @@ class Server:
         return self
 
     def _pump(self, name, pipe):
+        part = b""
         while True:
             data = os.read(pipe.fileno(), 65536)
-            if not data:
-                return
+            whole = len(data) and (part + data).rfind(b"\n") + 1
             with self._lock:
                 self._lines[name] += data
+                self._lines["log"] += (part + data)[:whole] if data else part
+            part = (part + data)[whole:]
+            if not data:
+                return
 
     def wait_ready(self):
         def ready():
@@ -542,7 +546,9 @@ class Server:
 
     @property
     def log(self):
-        return self.stderr + self.stdout
+        """Both, in whole lines as they came: what is new stands behind what was there."""
+        with self._lock:
+            return self._lines["log"].decode("utf-8", "replace")
 
     def wait_log(self, pattern, deadline=None, since=0):
         return until(lambda: re.search(pattern, self.log[since:]), deadline, what=f"{pattern!r} in the log")

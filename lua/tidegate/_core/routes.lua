@@ -1,6 +1,8 @@
 -- What a route file may return, brought into one list of declarations. Used by _core/app.lua; `routes` is tg.routes.
 
 local route_key = require("tidegate._pure.route_key")
+local spec_check = require("tidegate._pure.spec")
+local suggest = require("tidegate._pure.suggest")
 
 local M = {}
 
@@ -78,6 +80,15 @@ local function line_of(run, path)
   return info.source == "@" .. path and info.linedefined > 0 and info.linedefined or nil
 end
 
+-- The key that may be `run`, misspelt.
+local function near_run(item)
+  for key in pairs(item) do
+    if type(key) == "string" and not spec_check.is_key(key) and suggest.nearest(key, { "run" }) then
+      return key
+    end
+  end
+end
+
 --- @class tidegate.Declaration
 --- @field key string
 --- @field spec table its own keys, `run` included or not
@@ -125,7 +136,9 @@ function M.expand(path, value, bad)
     else
       wrong = true
       if type(item) == "table" and item.proxy == nil and item.websocket == nil then
-        bad(("'%s' has no run = function(req) ... end"):format(key), { key })
+        local near = near_run(item)
+        local hint = near and ("; did you mean run, not %s?"):format(near) or ""
+        bad(("'%s' has no run = function(req) ... end%s"):format(key, hint), near and { key, near } or { key })
       elseif type(item) == "table" then
         local name = item.proxy ~= nil and "proxy" or "websocket"
         bad("not available in this version: " .. name, { key, name })

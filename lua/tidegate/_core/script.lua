@@ -3,6 +3,7 @@
 local caret = require "tidegate._pure.caret"
 local compile = require "tidegate._core.compile"
 local core = require "tidegate._core.core"
+local tasks = require "tidegate._core.tasks"
 
 local M = {}
 
@@ -10,9 +11,9 @@ local M = {}
 --- @param name string
 --- @param source string
 --- @param env table
---- @return function? chunk
+--- @return function? run executes the script to its end; true when a task that nobody joined has failed
 --- @return string? text the error in the caret form
-function M.compile(name, source, env)
+function M.prepare(name, source, env)
   core.print = function(text)
     io.stdout:write(text, "\n")
   end
@@ -21,7 +22,18 @@ function M.compile(name, source, env)
   if not chunk then
     return nil, caret.render(err, source)
   end
-  return chunk
+  return function()
+    tasks.gather_spawned()
+    chunk()
+    local failed = tasks.wait_spawned()
+    tasks.run_defers(core.defers(), true)
+    return failed
+  end
+end
+
+--- What a script that failed has deferred.
+function M.run_defers(list, err)
+  tasks.run_defers(list, false, err)
 end
 
 --- Shows an error of running.

@@ -163,7 +163,18 @@ function M.gather(...)
   return unpack(results, 1, n)
 end
 
-local spawned = core.handler.spawned
+local request_spawned = core.handler.spawned
+local script_spawned -- the list of the one script that this state runs
+
+-- Where the running task notes what it spawns; nil where nobody waits for it at the end.
+local function spawned()
+  return request_spawned() or script_spawned
+end
+
+--- Before a script (_core/script.lua): from here on, tasks outside of requests are noted as its own.
+function M.gather_spawned()
+  script_spawned = {}
+end
 
 local Task = {}
 Task.__index = Task
@@ -224,8 +235,9 @@ function M.report(what, err)
 end
 
 --- For _core/entry.lua: waits for what the handler spawned, and reports errors that nobody joined.
+--- @return boolean failed has it reported one?
 function M.wait_spawned()
-  local list = spawned()
+  local list, failed = spawned(), false
   while list and list[1] do
     local task = table.remove(list, 1)
     if task.status == "running" and scope_alive(task._scope) > 0 then
@@ -233,8 +245,10 @@ function M.wait_spawned()
     end
     if task.status == "failed" and not task.joined and not task.cancelled then
       M.report("a task spawned at " .. task.place .. " failed and was never joined", task._error)
+      failed = true
     end
   end
+  return failed
 end
 
 --- Calls fn(...) and logs its error instead of raising it.
