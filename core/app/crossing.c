@@ -354,7 +354,7 @@ static struct tg_crossing *new_crossing(struct tg_exchange *exchange,
   crossing->original = exchange;
   crossing->place = TG_CROSSING_HERE;
   crossing->collect_max = exchange->route->stream_body ? 0 : TG_CROSSING_COLLECT;
-  tg_list_init(&crossing->link);
+  tg_list_init(&crossing->item.link);
   tg_list_init(&crossing->unpaid);
   tg_loop_job_init(&crossing->job, on_job);
   crossing->taken = (struct tg_letter){.open = on_taken};

@@ -11,6 +11,7 @@
 #ifndef TG_APP_CROSSING_H
 #define TG_APP_CROSSING_H
 
+#include "app/worker_item.h"
 #include "loop/loop.h"
 #include "server/exchange.h"
 
@@ -40,7 +41,7 @@ struct tg_crossing_ops {
 enum tg_crossing_place { TG_CROSSING_HERE, TG_CROSSING_QUEUED, TG_CROSSING_TAKEN };
 
 struct tg_crossing {
-  struct tg_list link; /* the pool's queue, under the pool's lock */
+  struct tg_worker_item item;
   const struct tg_crossing_ops *ops;
   void *owner;
   struct tg_loop *loop;

@@ -15,6 +15,7 @@
 #include "app/status_report.h"
 #include "app/watchdog.h"
 #include "app/watcher.h"
+#include "app/worker_job.h"
 #include "base/check.h"
 #include "base/log_record.h"
 #include "bind/handler.h"
@@ -47,6 +48,16 @@ static void handle(struct tg_exchange *exchange) {
   struct tg_vm *vm = generation->vms[exchange->server->loop->index];
   struct tg_app_state *state = vm->owner;
   tg_handler_start(vm, exchange, state->run_refs[exchange->match.route]);
+}
+
+/* Jobs go to the default pool, and from loops only: while the builder runs a state's hooks, nobody
+ * promises that the pool is there. */
+static tg_status run_job(struct tg_vm *vm, struct tg_job *job) {
+  struct tg_process *process = vm->host->process;
+  struct tg_app_state *state = vm->owner;
+  bool serves = state->generation->process && vm->loop == &process->loops[vm->index]->loop;
+  if (!serves) return TG_EUNSUPPORTED;
+  return tg_worker_job_give(process->pools[0], state->generation, vm->loop, job);
 }
 
 /* ---- pools ---- */
@@ -548,7 +559,8 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .lua_dir = options->lua_dir,
                                   .app_dir = dir,
                                   .dev = options->dev,
-                                  .process = &process};
+                                  .process = &process,
+                                  .run_job = run_job};
   TG_CHECK(process.host.log && process.host.shared);
   if (isatty(STDERR_FILENO))
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);

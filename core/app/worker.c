@@ -11,6 +11,7 @@
 #include "app/crossing.h"
 #include "app/generation.h"
 #include "app/proxy.h"
+#include "app/worker_job.h"
 #include "base/check.h"
 #include "base/log_record.h"
 #include "bind/handler.h"
@@ -102,6 +103,13 @@ static struct tg_worker_state *new_state(struct tg_worker *worker, struct tg_gen
   return state;
 }
 
+static struct tg_worker_state *need_state(struct tg_worker *worker,
+                                          struct tg_generation *generation, char **error) {
+  struct tg_worker_state *state = worker->present;
+  if (state && state->vm->generation == generation->number) return state;
+  return new_state(worker, generation, error);
+}
+
 /* True when the state is gone. What on_stop has left behind is cancelled: a state must be empty to
  * be closed. */
 static bool close_state(struct tg_worker_state *state) {
@@ -154,7 +162,7 @@ static void tidy(struct tg_worker *worker) {
 
 static void on_after(void *owner) {
   struct tg_worker *worker = owner;
-  if (worker->proxy) return;
+  if (worker->proxy || worker->job) return;
   tg_worker_pool_claim(worker->pool, worker);
   rouse(worker);
 }
@@ -190,10 +198,8 @@ static void log_failure(struct tg_worker *worker, const struct tg_exchange *exch
 
 static void begin(struct tg_worker *worker, struct tg_proxy *proxy) {
   struct tg_exchange *exchange = &proxy->exchange;
-  struct tg_worker_state *state = worker->present;
   char *error = NULL;
-  if (!state || state->vm->generation != proxy->generation->number)
-    state = new_state(worker, proxy->generation, &error);
+  struct tg_worker_state *state = need_state(worker, proxy->generation, &error);
   if (!state) {
     log_failure(worker, exchange, error);
     tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
@@ -219,6 +225,47 @@ static void serve(struct tg_worker *worker, struct tg_proxy *proxy) {
   uv_run(&worker->loop.uv, UV_RUN_NOWAIT);
 }
 
+/* ---- jobs ---- */
+
+static void on_job_ended(struct tg_job *job) {
+  struct tg_worker *worker = job->runner;
+  worker->job = NULL;
+  rouse(worker);
+}
+
+static void begin_job(struct tg_worker *worker, struct tg_generation *generation) {
+  struct tg_job *job = worker->job;
+  char *error = NULL;
+  struct tg_worker_state *state = need_state(worker, generation, &error);
+  if (state && !worker->ending && !atomic_load(&job->dropped)) {
+    tg_job_start(job, state->vm, on_job_ended, worker);
+    return;
+  }
+  if (state)
+    job->status = TG_EOVERLOAD;
+  else
+    tg_job_fail(job, "worker", "a worker could not load its state: %s",
+                error ? error : "out of memory");
+  free(error);
+  worker->job = NULL;
+}
+
+static void serve_job(struct tg_worker *worker, struct tg_worker_job *job) {
+  worker->job = job->job;
+  begin_job(worker, job->generation);
+  while (worker->job) wait_in_loop(worker);
+  tg_worker_job_done(job);
+  uv_run(&worker->loop.uv, UV_RUN_NOWAIT);
+}
+
+static void on_drop(struct tg_letter *letter) {
+  struct tg_worker *worker = TG_CONTAINER(letter, struct tg_worker, drop);
+  pthread_mutex_lock(&worker->pool->lock);
+  worker->drop_posted = false;
+  pthread_mutex_unlock(&worker->pool->lock);
+  if (worker->job && atomic_load(&worker->job->dropped)) tg_job_cancel(worker->job);
+}
+
 /* ---- the end ---- */
 
 static void on_cancel(struct tg_letter *letter) {
@@ -229,6 +276,7 @@ static void on_cancel(struct tg_letter *letter) {
   bool harsh = worker->harsh;
   pthread_mutex_unlock(&worker->pool->lock);
   worker->ending = true;
+  if (worker->job) tg_job_cancel(worker->job);
   if (proxy && proxy->exchange.gone) proxy->exchange.gone(&proxy->exchange, TG_ECANCELLED);
   for (struct tg_worker_state *state = worker->states; harsh && state; state = state->next)
     tg_scope_cancel(state->vm->root, "shutdown");
@@ -237,9 +285,12 @@ static void on_cancel(struct tg_letter *letter) {
 
 static bool turn(struct tg_worker *worker) {
   if (untidy(worker)) tidy(worker);
-  struct tg_crossing *crossing = tg_worker_pool_take(worker->pool, worker);
-  if (crossing) {
-    serve(worker, crossing->proxy);
+  struct tg_worker_item *item = tg_worker_pool_take(worker->pool, worker);
+  if (item) {
+    if (item->is_job)
+      serve_job(worker, TG_CONTAINER(item, struct tg_worker_job, item));
+    else
+      serve(worker, TG_CONTAINER(item, struct tg_crossing, item)->proxy);
     return true;
   }
   if (worker->ending && !worker->guests && !worker->states) return false;
@@ -277,6 +328,7 @@ struct tg_worker *tg_worker_new(struct tg_worker_pool *pool, unsigned index) {
   worker->index = index;
   worker->wake.open = on_wake;
   worker->cancel.open = on_cancel;
+  worker->drop.open = on_drop;
   tg_list_init(&worker->link);
   if (tg_loop_init(&worker->loop, index) == TG_OK) return worker;
   free(worker);

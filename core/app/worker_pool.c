@@ -12,6 +12,7 @@
 #include "app/generation.h"
 #include "app/proxy.h"
 #include "app/worker.h"
+#include "app/worker_job.h"
 #include "base/check.h"
 #include "base/log_record.h"
 
@@ -80,36 +81,59 @@ static bool full(const struct tg_worker_pool *pool) {
   return pool->closing || pool->busy + pool->queued >= pool->limits.size + pool->limits.queue;
 }
 
-/* ---- the crossings' side ---- */
+/* Under the lock. False: there is no room for it. */
+static bool append(struct tg_worker_pool *pool, struct tg_worker_item *item) {
+  if (full(pool)) return false;
+  tg_list_append(&pool->queue, &item->link);
+  pool->queued++;
+  if (summon(pool)) return true;
+  tg_list_remove(&item->link);
+  pool->queued--;
+  return false;
+}
 
-static bool queue(struct tg_crossing *crossing) {
-  struct tg_worker_pool *pool = crossing->owner;
+bool tg_worker_pool_attach(struct tg_worker_pool *pool, struct tg_worker_item *item) {
   pthread_mutex_lock(&pool->lock);
-  bool room = !full(pool);
-  if (room) {
-    tg_list_append(&pool->queue, &crossing->link);
-    pool->queued++;
-    room = summon(pool);
-    if (!room) {
-      tg_list_remove(&crossing->link);
-      pool->queued--;
-    }
-  }
+  bool room = append(pool, item);
+  if (room)
+    pool->attached++;
+  else
+    pool->refused++;
   pthread_mutex_unlock(&pool->lock);
   return room;
 }
 
-static bool withdraw(struct tg_crossing *crossing) {
-  struct tg_worker_pool *pool = crossing->owner;
+bool tg_worker_pool_withdraw(struct tg_worker_pool *pool, struct tg_worker_item *item) {
   pthread_mutex_lock(&pool->lock);
-  bool waits = !tg_list_empty(&crossing->link);
-  tg_list_remove(&crossing->link);
+  bool waits = !tg_list_empty(&item->link);
+  tg_list_remove(&item->link);
   if (waits) pool->queued--;
   pthread_mutex_unlock(&pool->lock);
   return waits;
 }
 
-static void detach(struct tg_worker_pool *pool, bool refused) {
+uint64_t tg_worker_pool_max_wait(struct tg_worker_pool *pool) {
+  pthread_mutex_lock(&pool->lock);
+  uint64_t max_wait = pool->limits.max_wait;
+  pthread_mutex_unlock(&pool->lock);
+  return max_wait;
+}
+
+/* ---- the crossings' side ---- */
+
+static bool queue(struct tg_crossing *crossing) {
+  struct tg_worker_pool *pool = crossing->owner;
+  pthread_mutex_lock(&pool->lock);
+  bool room = append(pool, &crossing->item);
+  pthread_mutex_unlock(&pool->lock);
+  return room;
+}
+
+static bool withdraw(struct tg_crossing *crossing) {
+  return tg_worker_pool_withdraw(crossing->owner, &crossing->item);
+}
+
+void tg_worker_pool_detach(struct tg_worker_pool *pool, bool refused) {
   pthread_mutex_lock(&pool->lock);
   if (refused) pool->refused++;
   if (--pool->attached == 0) pthread_cond_broadcast(&pool->changed);
@@ -117,7 +141,7 @@ static void detach(struct tg_worker_pool *pool, bool refused) {
 }
 
 static void left(struct tg_crossing *crossing, bool refused) {
-  detach(crossing->owner, refused);
+  tg_worker_pool_detach(crossing->owner, refused);
 }
 
 static void late(struct tg_crossing *crossing) {
@@ -149,15 +173,15 @@ void tg_worker_pool_submit(struct tg_worker_pool *pool, struct tg_generation *ge
     pool->attached++;
   pthread_mutex_unlock(&pool->lock);
   if (!refused && tg_crossing_start(exchange, generation, &crossing_ops, pool, max_wait)) return;
-  if (!refused) detach(pool, true);
+  if (!refused) tg_worker_pool_detach(pool, true);
   tg_crossing_refuse(exchange, max_wait);
   exchange->port->finish(exchange);
 }
 
 /* ---- the workers' side ---- */
 
-struct tg_crossing *tg_worker_pool_take(struct tg_worker_pool *pool, struct tg_worker *worker) {
-  struct tg_crossing *crossing = NULL;
+struct tg_worker_item *tg_worker_pool_take(struct tg_worker_pool *pool, struct tg_worker *worker) {
+  struct tg_worker_item *item = NULL;
   pthread_mutex_lock(&pool->lock);
   tg_list_remove(&worker->link);
   if (worker->summoned) {
@@ -166,7 +190,8 @@ struct tg_crossing *tg_worker_pool_take(struct tg_worker_pool *pool, struct tg_w
   }
   struct tg_list *link = pool->busy < pool->limits.size ? tg_list_take_first(&pool->queue) : NULL;
   if (link) {
-    crossing = TG_CONTAINER(link, struct tg_crossing, link);
+    item = TG_CONTAINER(link, struct tg_worker_item, link);
+    item->worker = worker;
     pool->queued--;
     pool->busy++;
   } else {
@@ -174,7 +199,7 @@ struct tg_crossing *tg_worker_pool_take(struct tg_worker_pool *pool, struct tg_w
   }
   worker->current = pool->current;
   pthread_mutex_unlock(&pool->lock);
-  return crossing;
+  return item;
 }
 
 void tg_worker_pool_claim(struct tg_worker_pool *pool, struct tg_worker *worker) {
@@ -228,6 +253,14 @@ static void cancel_all(struct tg_worker_pool *pool, bool harsh) {
   }
 }
 
+/* Under the lock. */
+static void turn_away(struct tg_worker_item *item) {
+  if (item->is_job)
+    tg_worker_job_turn_away(TG_CONTAINER(item, struct tg_worker_job, item));
+  else
+    tg_crossing_turn_away(TG_CONTAINER(item, struct tg_crossing, item));
+}
+
 /* Under the lock: until all threads have ended and all exchanges were given back, or `until`. */
 static bool wait_for_end(struct tg_worker_pool *pool, uint64_t until) {
   struct timespec at = {.tv_sec = (time_t)(until / TG_SECOND),
@@ -243,7 +276,7 @@ bool tg_worker_pool_close(struct tg_worker_pool *pool, uint64_t grace) {
   pool->closing = true;
   struct tg_list *link;
   while ((link = tg_list_take_first(&pool->queue)))
-    tg_crossing_turn_away(TG_CONTAINER(link, struct tg_crossing, link));
+    turn_away(TG_CONTAINER(link, struct tg_worker_item, link));
   pool->queued = 0;
   cancel_all(pool, false);
   bool ended = wait_for_end(pool, now + grace / 2);

@@ -1,4 +1,5 @@
-/* Worker threads: blocking exchanges run here, each with a Lua state and a loop of its own.
+/* Worker threads: blocking exchanges and jobs run here, each with a Lua state and a loop of its
+ * own.
  *
  * A pool has a size, a bounded queue and a longest wait. Threads start on first need and run at a
  * lower priority than loops. A slot is free when its thread is really done, not when the client has

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "script/error.h"
+#include "script/job.h"
 #include "script/module.h"
 #include "script/nursery.h"
 #include "script/op.h"
@@ -141,8 +142,14 @@ static int l_caller(lua_State *L) {
 
 /* ---- tasks ---- */
 
+/* A worker that computes opens no letters: whether anybody waits for its job, it sees in the job.
+ */
 static int l_cancelled(lua_State *L) {
-  struct tg_task *task = tg_vm_of(L)->running;
+  struct tg_vm *vm = tg_vm_of(L);
+  struct tg_task *task = vm->running;
+  struct tg_job *job = vm->job;
+  if (job && task && task->scope->top == &job->scope && atomic_load(&job->dropped))
+    tg_job_cancel(job);
   lua_pushboolean(L, task && tg_task_cancelled(task));
   return 1;
 }
@@ -286,6 +293,7 @@ static void push_core(lua_State *L, struct tg_vm *vm) {  // .. core
   lua_createtable(L, 0, 32);
   luaL_register(L, NULL, functions);
   tg_nursery_open(L);
+  tg_job_open(L);
   push_ops(L), lua_setfield(L, -2, "ops");
   lua_getglobal(L, "pcall"), lua_setfield(L, -2, "raw_pcall");
   lua_getglobal(L, "xpcall"), lua_setfield(L, -2, "raw_xpcall");

@@ -22,6 +22,8 @@ struct tg_shared_registry;
 struct tg_task;
 struct tg_scope;
 struct tg_watch;
+struct tg_job;
+struct tg_vm;
 
 enum tg_role { TG_ROLE_LOOP, TG_ROLE_WORKER, TG_ROLE_BUILDER };
 
@@ -35,6 +37,9 @@ struct tg_host {
       *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
   bool dev;      /* `tidegate dev` */
   void *process; /* app's own structure, opaque below app/ */
+  /* Gives a job of a task of `vm` to a worker (script/job.h). TG_EOVERLOAD: none is free and too
+   * many wait; TG_EUNSUPPORTED: this state does not serve. NULL: there are no workers. */
+  tg_status (*run_job)(struct tg_vm *vm, struct tg_job *job);
 };
 
 struct tg_vm {
@@ -61,6 +66,7 @@ struct tg_vm {
   struct tg_loop_job idle_job;
   struct tg_scope *root;  /* application scope: background tasks and req:after */
   struct tg_watch *watch; /* the thread's place in the watchdog's view; may be NULL */
+  struct tg_job *job;     /* a worker's: what it runs for a task elsewhere; else NULL */
   /* places in the registry (luaL_ref) */
   int ref_tg;               /* the module table that `require "tidegate"` returns */
   int ref_env;              /* the globals of route and library files */

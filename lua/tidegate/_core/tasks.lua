@@ -71,6 +71,8 @@ local function run_child(fn, ...)
   return done(raw_xpcall(function() return fn(unpack(args, 1, n)) end, on_error))
 end
 
+M.run_child = run_child
+
 --- Runs fn(ok, err) at the end of the running task, the last one first: on return, error and cancellation.
 --- Before a buffered answer is sent, so that its error becomes the answer; after the end of a stream.
 --- @param fn fun(ok: boolean, err: any)

@@ -10,6 +10,7 @@ local ipairs, pairs, tostring, type, setmetatable = ipairs, pairs, tostring, typ
 local providers = {
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
   ["tidegate._core.tasks"] = { "gather", "spawn", "try", "defer" },
+  ["tidegate._core.blocking"] = { "blocking" },
   ["tidegate._core.routes"] = { "routes" },
 }
 
@@ -24,7 +25,7 @@ local later = {
   "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield",
   "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache",
   "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
-  "condition", "blocking", "sort",
+  "condition", "sort",
 }
 
 --- @param core table

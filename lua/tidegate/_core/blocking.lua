@@ -1,0 +1,86 @@
+-- tg.blocking, seen from both ends: the call, and what a worker runs for it (core/script/job.c).
+--
+-- On a loop the call is an awaitable of C. In a worker it needs no thread: there the function runs in the task itself.
+
+local core = require "tidegate._core.core"
+local tasks = require "tidegate._core.tasks"
+local tg = require "tidegate"
+
+local raw_pcall, throw = core.raw_pcall, core.error_throw
+local rawget, rawset, type = rawget, rawset, type
+
+local M = {}
+
+-- "module.fn" -> function
+local function find(name)
+  local module_name, field = name:match("^(.+)%.([^.]+)$")
+  if not module_name then
+    return throw("not_found", ("tg.blocking: '%s' names no function; say \"module.fn\""):format(name))
+  end
+  local ok, module = raw_pcall(core.job_env().require, module_name)
+  if not ok then
+    if type(module) == "string" and module:find(("module '%s' not found:"):format(module_name), 1, true) then
+      return throw("not_found", "tg.blocking: " .. module)
+    end
+    error(module, 0)
+  end
+  local fn = type(module) == "table" and module[field]
+  if type(fn) ~= "function" then
+    local got = type(module) == "table" and type(fn) or "in no table"
+    return throw("not_found", ("tg.blocking: '%s' is no function (%s)"):format(name, got))
+  end
+  return fn
+end
+
+local function here(what, ...)
+  if type(what) == "string" then
+    what = find(what)
+  elseif type(what) == "function" then
+    core.job_check(what)
+  else
+    error("bad argument #1 to 'blocking' (a function, or \"module.fn\" expected)", 2)
+  end
+  if not core.in_task() then
+    return throw("no_task", "this call may suspend, and works in a handler or a task only")
+  end
+  return what(...)
+end
+
+--- Runs a function in a worker's Lua state, where it may block, and returns its results. ⏸
+--- @param what string|function "module.fn", or a function without upvalues
+--- @param ... any copied
+M.blocking = core.role == "worker" and here or tg._ops.worker_run
+
+local function call(job)
+  local fn = core.job_function(job)
+  if type(fn) == "string" then
+    fn = find(fn)
+  end
+  return fn(core.job_arguments(job))
+end
+
+-- What is no error object was wrapped in one: a table with a code and a message of its own shows these.
+local function after(ok, ...)
+  if ok then
+    return ...
+  end
+  local err = ...
+  local value = rawget(err, "value")
+  if type(value) == "table" then
+    for _, key in ipairs({ "code", "message" }) do
+      local text = rawget(value, key)
+      if type(text) == "string" then
+        rawset(err, key, text)
+      end
+    end
+  end
+  error(err, 0)
+end
+
+--- The body of a worker's task.
+--- @param job userdata
+function M.run(job)
+  return after(tasks.run_child(call, job))
+end
+
+return M
