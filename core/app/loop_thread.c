@@ -199,6 +199,7 @@ tg_status tg_loop_thread_init(struct tg_loop_thread *thread, struct tg_process *
   tg_status status = tg_loop_init(&thread->loop, index);
   if (status) {
     snprintf(why, why_size, "cannot make an event loop: %s", tg_status_text(status));
+    thread->process = NULL;
     return status;
   }
   tg_server_init(&thread->server, &thread->loop, &process->settings);
@@ -212,13 +213,33 @@ tg_status tg_loop_thread_init(struct tg_loop_thread *thread, struct tg_process *
 tg_status tg_loop_thread_start(struct tg_loop_thread *thread) {
   char name[16];
   snprintf(name, sizeof name, "tg-loop-%u", thread->loop.index % 1000);
-  return tg_thread_start(&thread->thread, name, on_thread, thread);
+  tg_status status = tg_thread_start(&thread->thread, name, on_thread, thread);
+  thread->started = status == TG_OK;
+  return status;
 }
 
-/* Workers may still have written to the mailbox after the thread's end, about exchanges that were
- * given back: those letters are opened here. */
+/* A start that failed on another address: whoever has connected by now is let go. */
+static void on_accepted_in_vain(struct tg_listener *listener, int fd,
+                                const struct tg_address *peer) {
+  (void)listener;
+  (void)peer;
+  close(fd);
+}
+
+static void close_listeners(struct tg_loop_thread *thread) {
+  for (size_t i = 0; i < thread->listener_count; i++) {
+    thread->listeners[i].accepted = on_accepted_in_vain;
+    tg_listener_close(&thread->listeners[i]);
+  }
+}
+
+/* The listeners' last callbacks come while the loop is closed. Workers may still have written to
+ * the mailbox after the thread's end, about exchanges that were given back: those letters are
+ * opened here. */
 void tg_loop_thread_deinit(struct tg_loop_thread *thread) {
-  if (thread->server_drained) {
+  if (!thread->process) return; /* it has never had a loop */
+  if (!thread->started) close_listeners(thread);
+  if (thread->server_drained || !thread->started) {
     tg_server_deinit(&thread->server);
     tg_loop_deinit(&thread->loop);
   }

@@ -20,6 +20,7 @@ struct tg_loop_thread {
   struct tg_listener *listeners;
   size_t listener_count;
   size_t listeners_open;
+  bool started;
   bool stopping;
   bool server_drained;
   unsigned vms_left; /* states of this loop that are not idle yet, at the end */
