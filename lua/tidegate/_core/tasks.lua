@@ -80,8 +80,7 @@ function M.defer(fn)
   if type(fn) ~= "function" then
     throw("not_function", "tg.defer: got " .. type(fn) .. "; pass a function")
   end
-  local list = core.defers(true)
-  list[#list + 1] = fn
+  table.insert(core.defers(true), fn)
 end
 
 local function functions_of(name, ...)
