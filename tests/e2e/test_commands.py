@@ -139,6 +139,20 @@ def test_check_refuses(app, files, wanted):
         assert re.search(pattern, done.stderr), (pattern, done.stderr)
 
 
+def test_check_shows_every_fault_of_the_disk(app):
+    (app / "routes/folder.lua").mkdir()
+    (app / "routes/nowhere.lua").symlink_to("missing.lua")
+    done = command("check", "--dir", app)
+    assert done.returncode == 1
+    assert len(re.findall("^error: ", done.stderr, re.M)) == 2
+    for name in ("folder", "nowhere"):
+        assert f"\n --> routes/{name}.lua\n" in done.stderr, done.stderr
+    done = command("check", "--dir", app, "--json")
+    assert done.returncode == 1
+    assert {e["file"] for e in json.loads(done.stdout)} == {"routes/folder.lua", "routes/nowhere.lua"}
+    assert all(e["message"] for e in json.loads(done.stdout))
+
+
 def test_files_that_are_not_routes(app):
     write_app(app, {"routes/_private.lua": "error('loaded')", "routes/.hidden.lua": "error('loaded')", "routes/_dir/x.lua": "error('loaded')",
                     "routes/notes.txt": "no Lua"})
@@ -179,6 +193,9 @@ def test_routes_match_nothing(app):
     assert done.returncode == 1 and "404" in done.stdout + done.stderr
     done = command("routes", "--dir", app, "--match", "DELETE /users/me")
     assert done.returncode == 1 and "405" in done.stdout + done.stderr
+    done = command("routes", "--dir", app, "--match", "OPTIONS /users/me")
+    assert done.returncode == 0 and "GET" in done.stderr
+    assert command("routes", "--dir", app, "--match", "users/me").returncode == CODES["usage"]
 
 
 # call, exec, new
@@ -187,7 +204,7 @@ def test_routes_match_nothing(app):
 def test_call(app):
     done = command("call", "GET", "/users/42", "--dir", app)
     assert done.returncode == 0, done
-    assert json.loads(done.stdout[done.stdout.index("{"):]) == {"id": 42}
+    assert json.loads(done.stdout) == {"id": 42} and done.stderr == ""
 
 
 def test_call_of_a_failing_route(app):
@@ -216,6 +233,35 @@ def test_exec_error(app):
     assert done.returncode == 1 and "boom" in done.stderr
     done = command("exec", "-e", "return (", "--dir", app)
     assert done.returncode == 1 and done.stderr
+
+
+def test_exec_ends_without_waiting(app):
+    done = command("exec", "-e", "print(1)", "--dir", app, timeout=5 * SLOW)
+    assert done.returncode == 0 and done.stdout == "1\n" and done.stderr == ""
+
+
+def test_exec_waits_for_what_it_spawned(app):
+    done = command("exec", "-e", 'local tg = require "tidegate" tg.spawn(function() tg.sleep(0.05) print("late") end) print("early")', "--dir", app)
+    assert done.returncode == 0 and done.stdout == "early\nlate\n", done
+
+
+def test_exec_shows_what_nobody_joined(app):
+    done = command("exec", "-e", 'local tg = require "tidegate" tg.spawn(function() tg.sleep(0.01) error("lost") end) print("went on")', "--dir", app)
+    assert done.returncode == 1 and done.stdout == "went on\n" and "lost" in done.stderr and "never joined" in done.stderr, done
+    done = command("exec", "-e", 'local tg = require "tidegate" local t = tg.spawn(function() error("seen", 0) end) print(tg.try(t.join, t))', "--dir", app)
+    assert done.returncode == 0 and "seen" in done.stdout and done.stderr == "", done
+
+
+def test_exec_cancels_the_others_when_it_fails(app):
+    done = command("exec", "-e", 'local tg = require "tidegate" tg.spawn(function() tg.sleep(1000) end) tg.sleep(0.01) error("boom")', "--dir", app)
+    assert done.returncode == 1 and "boom" in done.stderr
+
+
+@pytest.mark.parametrize("ending, printed, status", [("", "true\tnil\n", 0), ('error("boom", 0)', "false\tboom\n", 1)], ids=["done", "failed"])
+def test_exec_runs_what_was_deferred(app, ending, printed, status):
+    code = 'local tg = require "tidegate" tg.defer(function(ok, err) print(ok, err) end) tg.sleep(0.01) '
+    done = command("exec", "-e", code + ending, "--dir", app)
+    assert done.returncode == status and done.stdout == printed, done
 
 
 def test_new_makes_an_app_that_runs(tmp_path):
@@ -303,6 +349,7 @@ def test_quiet_and_verbose():
     with Server(APP, "-q") as server:
         assert server.ask("/").status == 200
         quiet = len(server.log)
+        assert server.stderr == f"tidegate: listening on http://127.0.0.1:{server.port}\n"
     with Server(APP, "-v") as server:
         assert server.ask("/").status == 200
         assert len(server.log) >= quiet
