@@ -398,10 +398,10 @@ static int take_addresses(struct tg_process *process, struct tg_generation *gene
 static void open_logs(struct tg_process *process, const struct tg_config *config) {
   const struct tg_options *options = process->options;
   enum tg_log_level level = TG_LOG_INFO;
-  const char *word = options->log_level ? options->log_level : config->log_level;
+  if (config->log_level[0]) (void)tg_log_level_find(tg_slice_cstr(config->log_level), &level);
   if (options->verbose) level = TG_LOG_DEBUG;
   if (options->quiet) level = TG_LOG_WARN;
-  if (*word) (void)tg_log_level_find(tg_slice_cstr(word), &level);
+  if (options->log_level) (void)tg_log_level_find(tg_slice_cstr(options->log_level), &level);
   tg_log_set_level(process->host.log, level);
   if (options->quiet || strcmp(config->log_access, "off") == 0) return;
   process->access_log = tg_log_new(STDOUT_FILENO, 0);
@@ -502,6 +502,13 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
 
 /* ---- the whole life ---- */
 
+/* The files of unix sockets that we listened on. */
+static void remove_sockets(struct tg_process *process) {
+  for (size_t i = 0; i < process->address_count; i++)
+    if (tg_address_is_unix(&process->addresses[i]))
+      (void)unlink(process->addresses[i].addr.un.sun_path);
+}
+
 static void close_all(struct tg_process *process, struct main_signals *signals) {
   bool clean = true;
   for (unsigned i = 0; i < process->pool_count; i++)
@@ -510,6 +517,7 @@ static void close_all(struct tg_process *process, struct main_signals *signals) 
   /* whoever waits for a reload is told before the socket goes */
   while (process->building) uv_run(&process->control.uv, UV_RUN_ONCE);
   if (process->control_server) tg_control_close(process->control_server);
+  if (atomic_load(&process->current)) remove_sockets(process);
   struct tg_generation *current = atomic_exchange(&process->current, NULL);
   if (current) tg_generation_release(current);
   if (process->watcher) tg_watcher_close(process->watcher);

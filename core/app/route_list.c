@@ -109,6 +109,7 @@ static void read_spec(lua_State *L, int spec, const struct tg_config *config,
   route->timeout =
       (uint64_t)(number_field(L, spec, "timeout", (double)settings->timeouts_route / 1e9) * 1e9);
   route->cpu = (uint64_t)(number_field(L, spec, "cpu", (double)settings->limits_cpu / 1e9) * 1e9);
+  route->status = (int)number_field(L, spec, "status", 0);
   lua_getfield(L, spec, "stream_body");
   route->stream_body = lua_toboolean(L, -1);
   lua_getfield(L, spec, "on_disconnect");  // .. stream_body on_disconnect

@@ -38,8 +38,11 @@ static int finish(struct tg_op *op, lua_State *L) {
 static const struct tg_op_kind kind = {.name = "tg.sleep", .cancel = cancel, .finish = finish};
 
 int tg_await_sleep(lua_State *L) {
-  lua_Number seconds = luaL_checknumber(L, 1);
-  luaL_argcheck(L, seconds >= 0 && seconds <= 1e9, 1, "seconds from 0 to 1e9 expected");
+  lua_Number seconds = lua_tonumber(L, 1);
+  if (!lua_isnumber(L, 1))
+    tg_error_misuse(L, "tg.sleep: seconds expected, got %s", luaL_typename(L, 1));
+  if (!(seconds >= 0 && seconds <= 1e9))
+    tg_error_misuse(L, "tg.sleep: seconds from 0 to 1e9 expected, got %g", seconds);
   struct tg_vm *vm = tg_vm_of(L);
   if (seconds == 0) return tg_op_yield(L);
   tg_op_begin(L);

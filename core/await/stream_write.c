@@ -53,7 +53,9 @@ static const struct tg_op_kind kind = {.name = "out:write", .cancel = cancel, .f
 int tg_await_stream_write(lua_State *L) {
   struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_OUT_OBJECT);
   struct tg_slice bytes;
-  bytes.ptr = luaL_checklstring(L, 2, &bytes.len);
+  if (!lua_isstring(L, 2))
+    tg_error_misuse(L, "out:write: a string expected, got %s", luaL_typename(L, 2));
+  bytes.ptr = lua_tolstring(L, 2, &bytes.len);
   tg_op_begin(L);
   struct tg_exchange *exchange = tg_exchange_of(ref);
   if (!exchange) tg_error_throw(L, "closed", "out:write: the stream has ended");

@@ -237,7 +237,8 @@ int tg_response_respond(lua_State *L) {
   }
   bool nothing = count == 0 || lua_isnil(L, 2);
   lua_settop(L, 2);
-  return send_value(L, handling, nothing ? 204 : 200, &fields, 2);
+  int status = handling->exchange->route->status;
+  return send_value(L, handling, status ? status : nothing ? 204 : 200, &fields, 2);
 }
 
 void tg_response_open(lua_State *L) {  // .. module

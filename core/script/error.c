@@ -63,6 +63,18 @@ void tg_error_throw(lua_State *L, const char *code, const char *format, ...) {
   __builtin_unreachable();
 }
 
+void tg_error_misuse(lua_State *L, const char *format, ...) {
+  char line[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  bool placed = push_place(L, 0);  // .. [place]
+  lua_pushfstring(L, "%s%s%s", placed ? lua_tostring(L, -1) : "", placed ? ": " : "", line);
+  lua_error(L);
+  __builtin_unreachable();
+}
+
 void tg_error_push_status(lua_State *L, tg_status status, const char *what) {
   tg_error_push(L, tg_status_name(status), "%s: %s", what, tg_status_text(status));  // .. object
   lua_pushinteger(L, tg_status_http(status));  // .. object http

@@ -22,6 +22,10 @@ __attribute__((format(printf, 3, 4))) void tg_error_push(lua_State *L, const cha
 __attribute__((format(printf, 3, 4), noreturn)) void tg_error_throw(lua_State *L, const char *code,
                                                                     const char *format, ...);
 
+/* Misuse: raises an ordinary string error that begins with the caller's line. Does not return. */
+__attribute__((format(printf, 2, 3), noreturn)) void tg_error_misuse(lua_State *L,
+                                                                     const char *format, ...);
+
 /* Pushes an object for a status of the core; `what` names the operation ("read body"). */
 void tg_error_push_status(lua_State *L, tg_status status, const char *what);
 

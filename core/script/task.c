@@ -221,7 +221,8 @@ static void step(struct tg_task *task, int nargs) {
   if (rc != LUA_YIELD) {
     end(task, rc);
     /* after the coroutine has been let go, with all that it held */
-    if (TG_UNLIKELY(vm->memory_tight) && !outer) tg_vm_relieve(vm);
+    if (TG_UNLIKELY(vm->memory_tight || vm->memory_used > vm->memory_tidy) && !outer)
+      tg_vm_relieve(vm);
   } else if (is_suspension(task->co)) {
     lua_settop(task->co, 0);
     if (task->state == TG_TASK_RUNNING) task->state = TG_TASK_WAITING;

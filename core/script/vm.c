@@ -15,6 +15,9 @@
 #include "script/error.h"
 #include "script/task.h"
 
+#define TIDY_SLACK (8u << 20)
+#define TIDY_MOST  (64u << 20)
+
 /* From a job, because the last holder is still on the C stack when it lets go. */
 static void on_idle(struct tg_loop_job *job) {
   struct tg_vm *vm = TG_CONTAINER(job, struct tg_vm, idle_job);
@@ -115,6 +118,7 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   tg_scope_init(vm->root, vm, NULL);
   vm->root->emptied = on_root_emptied;
   tg_loop_job_init(&vm->idle_job, on_idle);
+  vm->memory_tidy = TIDY_MOST;
   if (boot(vm, error)) return vm;
   tg_vm_free(vm);
   return NULL;
@@ -146,6 +150,13 @@ struct tg_vm *tg_vm_of(lua_State *L) {
   return owner;
 }
 
+/* One request with a large body would set the pace of the collector for all that follow: its
+ * threshold is a multiple of what was alive then. A whole collection puts that right, and is cheap
+ * while little is alive; a state that holds much is left to the collector's own steps. */
+static void set_tidy(struct tg_vm *vm) {
+  vm->memory_tidy = vm->memory_used < TIDY_MOST ? vm->memory_used * 2 + TIDY_SLACK : SIZE_MAX;
+}
+
 /* The limit is out of force meanwhile: finalizers and the call itself need a little memory. */
 void tg_vm_relieve(struct tg_vm *vm) {
   size_t most = vm->memory_max;
@@ -153,4 +164,5 @@ void tg_vm_relieve(struct tg_vm *vm) {
   vm->memory_max = SIZE_MAX;
   if (lua_cpcall(vm->L, l_close, NULL) != 0) lua_pop(vm->L, 1);
   vm->memory_max = most;
+  set_tidy(vm);
 }

@@ -54,7 +54,8 @@ struct tg_vm {
   lua_Alloc real_alloc;
   void *real_owner;
   size_t memory_used, memory_max;
-  bool memory_tight; /* an allocation failed since the last collection */
+  size_t memory_tidy; /* from here on a collection at the end of a task pays */
+  bool memory_tight;  /* an allocation failed since the last collection */
   /* tasks (script/task.c) */
   struct tg_task *running; /* whose code is on the C stack; NULL between tasks */
   struct tg_list idle_tasks;

@@ -20,6 +20,7 @@ struct tg_route {
   uint64_t max_body;       /* bytes */
   uint64_t timeout;        /* nanoseconds until the head of the answer must be decided */
   uint64_t cpu;            /* nanoseconds of CPU between two suspensions */
+  int status;              /* of an answer that says none; 0: 200, or 204 without a body */
   bool stream_body;        /* a blocking route gets its body as it comes, not collected */
   char on_disconnect;      /* 'c' cancel, 'f' finish, 0 by method */
   int pool;                /* index of the worker pool; -1: runs on the loop */

@@ -343,7 +343,8 @@ def test_166_recursions(server, name):
         assert server.ask(f"/recursions/{name}", timeout=30).status in (200, 500)
         alive(server)
     else:
-        fails(server, f"/recursions/{name}", timeout=30 * SLOW)
+        # some end at the depth, some at the CPU budget before it
+        fails(server, f"/recursions/{name}", timeout=30 * SLOW, statuses=(500, 503))
 
 
 @pytest.mark.parametrize("name, status", [("sort", 500), ("gsub", 500), ("stray", 500), ("xpcall", None), ("meta", 200), ("iterator", 200), ("pcall", 200)])

@@ -214,7 +214,8 @@ def connections(server):
             yield fields
 
 
-@pytest.mark.parametrize("how", ["close", "reset"])
+# An orderly close cannot be told from a half-close before something is written; a reset can.
+@pytest.mark.parametrize("how", ["reset"])
 def test_090_client_gone_in_a_wait(server, how):
     before = counts(server)
     conn = server.connect()

@@ -252,6 +252,9 @@ function Load:add_route(file, prefix, item, inherited, bad)
   route.methods, route.any, route.pattern = parsed.methods, parsed.any, pattern
   route.name, route.key = parsed.words .. " " .. pattern, item.key
   route.run, route.spec = item.run, spec
+  if spec.jit == false then
+    jit.off(item.run, true)
+  end
   self.routes[#self.routes + 1] = route
 end
 

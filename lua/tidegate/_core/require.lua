@@ -254,8 +254,24 @@ return function(core, grants, sandbox, tg)
     return run(me, name, chunk)
   end
 
+  -- What application code sees of `loaded`: it may add and replace modules of its own while it loads, as older
+  -- modules do, but not those that every request relies on.
+  local own = {}
+  local loaded_view = setmetatable({}, {
+    __index = loaded,
+    __metatable = "locked",
+    __newindex = function(_, name, value)
+      local standard = loaded[name] ~= nil and not own[name]
+      if standard or sandbox.is_frozen() then
+        return throw("read_only", "package.loaded." .. tostring(name) .. " belongs to every request", 2)
+      end
+      own[name] = true
+      loaded[name] = value
+    end,
+  })
+
   env.package = sandbox.view("package", {
-    loaded = loaded,
+    loaded = loaded_view,
     preload = preload,
     path = concat(places, ";"),
     cpath = concat(c_places, ";"),

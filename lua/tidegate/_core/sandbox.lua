@@ -12,7 +12,7 @@ local concat = table.concat
 --- @param core table
 --- @param grants table
 --- @param tg table
---- @return table sandbox { env, public_env, view, freeze, thaw, seal, standard, root }
+--- @return table sandbox { env, public_env, view, freeze, is_frozen, thaw, seal, standard, root }
 return function(core, grants, tg)
   local throw = core.error_throw
   local views = {} -- view -> what it shows
@@ -146,6 +146,7 @@ return function(core, grants, tg)
     public_env = public_env,
     view = view,
     freeze = freeze,
+    is_frozen = function() return frozen end,
     thaw = thaw,
     seal = seal,
     standard = standard,

@@ -56,7 +56,6 @@ local keys = {
   timeout = { number(0.001, 86400, false, " of seconds"), true },
   max_body = { number(0, TIB, true, " of bytes"), true },
   cpu = { number(0.01, 3600, false, " of seconds"), true },
-  memory = { number(65536, TIB, true, " of bytes"), true },
   stream_body = { flag },
   jit = { flag },
   on_disconnect = {
@@ -77,7 +76,7 @@ local keys = {
 local later = {}
 for _, name in ipairs({
   "params", "query", "headers", "cookies", "body", "form", "response", "deps", "use", "errors", "auth", "rate_limit",
-  "cache", "cors", "compress", "proxy", "websocket",
+  "cache", "cors", "compress", "proxy", "websocket", "memory",
 }) do
   later[name] = true
 end
