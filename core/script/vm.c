@@ -93,6 +93,13 @@ static bool boot(struct tg_vm *vm, char **error) {
   return false;
 }
 
+/* One request with a large body would set the pace of the collector for all that follow: its
+ * threshold is a multiple of what was alive then. A whole collection puts that right, and is cheap
+ * while little is alive; a state that holds much is left to the collector's own steps. */
+static void set_tidy(struct tg_vm *vm) {
+  vm->memory_tidy = vm->memory_used < TIDY_MOST ? vm->memory_used * 2 + TIDY_SLACK : SIZE_MAX;
+}
+
 struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role role,
                         unsigned index, char **error) {
   struct tg_vm *vm = calloc(1, sizeof *vm);
@@ -118,13 +125,15 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   tg_scope_init(vm->root, vm, NULL);
   vm->root->emptied = on_root_emptied;
   tg_loop_job_init(&vm->idle_job, on_idle);
-  vm->memory_tidy = TIDY_MOST;
-  if (boot(vm, error)) return vm;
+  if (boot(vm, error)) {
+    set_tidy(vm);
+    return vm;
+  }
   tg_vm_free(vm);
   return NULL;
 }
 
-static int l_close(lua_State *L) {
+static int l_collect(lua_State *L) {
   /* A __gc that throws would end the process inside lua_close: let them run here, protected. */
   lua_gc(L, LUA_GCCOLLECT, 0);
   return 0;
@@ -132,7 +141,7 @@ static int l_close(lua_State *L) {
 
 void tg_vm_free(struct tg_vm *vm) {
   TG_CHECK(vm->task_count == 0 && !vm->running);
-  if (lua_cpcall(vm->L, l_close, NULL) != 0) lua_pop(vm->L, 1);
+  if (lua_cpcall(vm->L, l_collect, NULL) != 0) lua_pop(vm->L, 1);
   tg_task_free_idle(vm);
   tg_scope_deinit(vm->root);
   free(vm->root);
@@ -150,19 +159,16 @@ struct tg_vm *tg_vm_of(lua_State *L) {
   return owner;
 }
 
-/* One request with a large body would set the pace of the collector for all that follow: its
- * threshold is a multiple of what was alive then. A whole collection puts that right, and is cheap
- * while little is alive; a state that holds much is left to the collector's own steps. */
-static void set_tidy(struct tg_vm *vm) {
-  vm->memory_tidy = vm->memory_used < TIDY_MOST ? vm->memory_used * 2 + TIDY_SLACK : SIZE_MAX;
-}
-
 /* The limit is out of force meanwhile: finalizers and the call itself need a little memory. */
 void tg_vm_relieve(struct tg_vm *vm) {
   size_t most = vm->memory_max;
   vm->memory_tight = false;
   vm->memory_max = SIZE_MAX;
-  if (lua_cpcall(vm->L, l_close, NULL) != 0) lua_pop(vm->L, 1);
+  size_t before;
+  do { /* LuaJIT's own string buffer gives half of itself back in every collection */
+    before = vm->memory_used;
+    if (lua_cpcall(vm->L, l_collect, NULL) != 0) lua_pop(vm->L, 1);
+  } while (vm->memory_used < before - before / 4);
   vm->memory_max = most;
   set_tidy(vm);
 }
