@@ -97,8 +97,8 @@ static void keep_bytecode(lua_State *L, int compiled, struct tg_bundle *bundle) 
 }
 
 /* Renders the list of errors at `errors`; throws when that fails. */
-static void report(lua_State *L, int errors, struct loading *loading) {
-  struct tg_bundle *bundle = loading->generation->bundle;
+static void report(lua_State *L, int errors, const struct tg_bundle *bundle,
+                   struct tg_load_errors *out) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidegate._core.report");
   lua_call(L, 1, 1);         // .. report
@@ -109,10 +109,11 @@ static void report(lua_State *L, int errors, struct loading *loading) {
                     bundle->files[i].source.len);
     lua_setfield(L, -2, bundle->files[i].path);
   }
-  loading->errors->count = lua_objlen(L, errors);
+  size_t count = lua_objlen(L, errors);
   lua_call(L, 2, 2);  // .. text json
-  loading->errors->text = strdup(lua_tostring(L, -2));
-  loading->errors->json = strdup(lua_tostring(L, -1));
+  out->count = count;
+  out->text = strdup(lua_tostring(L, -2));
+  out->json = strdup(lua_tostring(L, -1));
   lua_pop(L, 2);
 }
 
@@ -142,7 +143,7 @@ static int l_load(lua_State *L) {
     if (lua_objlen(L, 3) == 0) tg_route_list_build(L, 6, 3, generation);
   }
   if (lua_objlen(L, 3) != 0) {
-    report(L, 3, loading);
+    report(L, 3, generation->bundle, loading->errors);
     return 0;
   }
   lua_getfield(L, 2, "routes");
@@ -187,15 +188,51 @@ static void plain_error(struct tg_load_errors *errors, const char *text) {
   faults_to_errors(&(struct tg_bundle_fault){.message = (char *)text}, 1, errors);
 }
 
-static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State *from) {
+struct raised {
   struct tg_error_view view;
-  tg_error_view_init(&view, L, from, -1);
-  struct tg_buffer text = {0};
-  (void)!tg_buffer_format(&text, "%s%s%.*s", view.place, view.place[0] ? ": " : "",
-                          (int)view.message.len, view.message.data);
-  plain_error(errors, text.data ? text.data : "out of memory");
-  tg_buffer_deinit(&text);
-  tg_error_view_deinit(&view);
+  struct tg_load_errors *errors;
+};
+
+/* Lua's own messages begin with their place, which is shown apart. */
+static struct tg_slice without_place(const struct tg_error_view *view) {
+  struct tg_slice message = tg_buffer_slice(&view->message);
+  size_t len = strlen(view->place);
+  if (len && message.len > len + 2 && memcmp(message.ptr, view->place, len) == 0 &&
+      memcmp(message.ptr + len, ": ", 2) == 0)
+    return tg_slice(message.ptr + len + 2, message.len - len - 2);
+  return tg_slice(message.ptr ? message.ptr : "", message.len);
+}
+
+static int l_report_raised(lua_State *L) {
+  struct raised *raised = lua_touserdata(L, 1);
+  const struct tg_app_state *state = tg_vm_of(L)->owner;
+  struct tg_slice message = without_place(&raised->view);
+  const char *colon = strrchr(raised->view.place, ':');
+  lua_settop(L, 0);
+  lua_newtable(L);
+  lua_newtable(L);  // errors error
+  lua_pushlstring(L, message.ptr, message.len), lua_setfield(L, 2, "message");
+  if (colon) {
+    lua_pushlstring(L, raised->view.place, (size_t)(colon - raised->view.place));
+    lua_setfield(L, 2, "file");
+    lua_pushinteger(L, (lua_Integer)strtol(colon + 1, NULL, 10)), lua_setfield(L, 2, "line");
+  }
+  lua_rawseti(L, 1, 1);
+  report(L, 1, state->generation->bundle, raised->errors);
+  return 0;
+}
+
+static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State *from) {
+  struct raised raised = {.errors = errors};
+  tg_error_view_init(&raised.view, L, from, -1);
+  if (lua_cpcall(L, l_report_raised, &raised) != 0) {
+    lua_pop(L, 1);
+    struct tg_slice message = tg_buffer_slice(&raised.view.message);
+    char text[4096];
+    snprintf(text, sizeof text, "%.*s", (int)message.len, message.ptr ? message.ptr : "");
+    plain_error(errors, text);
+  }
+  tg_error_view_deinit(&raised.view);
 }
 
 /* ---- hooks ---- */

@@ -105,6 +105,13 @@ def test_runtime_error_in_the_caret_form(app):
     assert re.search(r"^error: .*\n --> routes/users\.lua:2:\d+\n(\s+\d+ \|.*\n)+\s+\|\s+\^+", done.stderr, re.M), done.stderr
 
 
+def test_a_failing_on_start_in_the_caret_form(app):
+    (app / "tidegate.lua").write_text("return {\n  on_start = function()\n    local x\n    x.y = 1\n  end,\n}\n")
+    done = command("run", "--dir", app, "--listen", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert re.search(r"^error: attempt to index .*\n --> tidegate\.lua:4:5\n(\s+\d+ \|.*\n)+\s+\|\s+\^+", done.stderr, re.M), done.stderr
+
+
 def test_no_colour_without_a_terminal(app):
     (app / "routes/users.lua").write_text("return {\n")
     done = command("check", "--dir", app, env={"NO_COLOR": ""})

@@ -1,6 +1,7 @@
 -- Errors of load_app as text for people and as JSON for programs.
 
 local caret = require "tidegate._pure.caret"
+local compile = require "tidegate._core.compile"
 local core = require "tidegate._core.core"
 
 --- @param errors tidegate.LoadError[]
@@ -16,7 +17,11 @@ return function(errors, sources)
   end)
   local text, list = {}, {}
   for i, err in ipairs(errors) do
-    text[i] = caret.render(err, err.file and sources[err.file])
+    local source = err.file and sources[err.file]
+    if not err.column then
+      compile.mark_line(err, source)
+    end
+    text[i] = caret.render(err, source)
     list[i] = {
       message = err.message, file = err.file, line = err.line, column = err.column,
       end_column = err.end_column, note = err.note,
