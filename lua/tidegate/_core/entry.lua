@@ -6,6 +6,7 @@
 
 local core = require "tidegate._core.core"
 
+local getinfo = debug.getinfo
 local handler = core.open("handler")
 core.handler = handler
 local new_request, respond = handler.new_request, handler.respond
@@ -63,9 +64,26 @@ local function finish(handling, ...)
   return send(handling, respond(handling, ...))
 end
 
+-- Functions that take no parameter: no request object is made for them.
+local blind = setmetatable({}, { __mode = "k" })
+
+local function look(run)
+  local info = getinfo(run, "u")
+  local is_blind = info.nparams == 0 and not info.isvararg
+  blind[run] = is_blind
+  return is_blind
+end
+
 --- @param run function the route's function
 --- @param handling userdata the exchange's C side
 local function entry(run, handling)
+  local is_blind = blind[run]
+  if is_blind == nil then
+    is_blind = look(run)
+  end
+  if is_blind then
+    return finish(handling, run())
+  end
   return finish(handling, run(new_request(handling)))
 end
 
