@@ -15,7 +15,7 @@ struct tg_offline {
   struct tg_host host;
   struct tg_loop loop;
   struct tg_watchdog *watchdog;
-  struct tg_watch watch; /* of the thread: what loads for ever is ended */
+  struct tg_watch watch;            /* of the thread: what loads for ever is ended */
   struct tg_generation *generation; /* after tg_offline_load */
 };
 

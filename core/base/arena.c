@@ -5,15 +5,15 @@
 #include <stdlib.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
+#  include <sanitizer/asan_interface.h>
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#include <sanitizer/asan_interface.h>
-#endif
+#  if __has_feature(address_sanitizer)
+#    include <sanitizer/asan_interface.h>
+#  endif
 #endif
 #ifndef ASAN_POISON_MEMORY_REGION
-#define ASAN_POISON_MEMORY_REGION(ptr, size) ((void)(ptr), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(ptr, size) ((void)(ptr), (void)(size))
+#  define ASAN_POISON_MEMORY_REGION(ptr, size)   ((void)(ptr), (void)(size))
+#  define ASAN_UNPOISON_MEMORY_REGION(ptr, size) ((void)(ptr), (void)(size))
 #endif
 
 struct tg_arena_block {
@@ -21,8 +21,8 @@ struct tg_arena_block {
   size_t size;
 };
 
-#define ALIGN 16u
-#define HEADER ((sizeof(struct tg_arena_block) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
+#define ALIGN     16u
+#define HEADER    ((sizeof(struct tg_arena_block) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
 #define BLOCK_MAX 65536u
 
 static void start(struct tg_arena *arena, char *from, size_t size) {

@@ -18,8 +18,14 @@ static void *must(void *ptr) {
   return ptr;
 }
 
-void *tg_check_malloc(size_t size) { return must(malloc(size ? size : 1)); }
+void *tg_check_malloc(size_t size) {
+  return must(malloc(size ? size : 1));
+}
 
-void *tg_check_calloc(size_t count, size_t size) { return must(calloc(count ? count : 1, size)); }
+void *tg_check_calloc(size_t count, size_t size) {
+  return must(calloc(count ? count : 1, size));
+}
 
-char *tg_check_strdup(const char *text) { return must(strdup(text)); }
+char *tg_check_strdup(const char *text) {
+  return must(strdup(text));
+}

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TG_SECOND 1000000000ull
+#define TG_SECOND      1000000000ull
 #define TG_MILLISECOND 1000000ull
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
@@ -27,7 +27,8 @@ void tg_clock_http_date(uint64_t wall_seconds, char out[TG_HTTP_DATE_LEN + 1]);
 /* Writes RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; returns its length (24). */
 size_t tg_clock_rfc3339(uint64_t wall_ns, char out[32]);
 
-/* Reads any of the three HTTP date forms (RFC 9110 section 5.6.7) as seconds since 1970; -1 when malformed. */
+/* Reads any of the three HTTP date forms (RFC 9110 section 5.6.7) as seconds since 1970; -1 when
+ * malformed. */
 int64_t tg_clock_parse_http_date(const char *text, size_t len);
 
 #endif

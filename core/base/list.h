@@ -12,9 +12,13 @@ struct tg_list {
   struct tg_list *next;
 };
 
-static inline void tg_list_init(struct tg_list *node) { node->prev = node->next = node; }
+static inline void tg_list_init(struct tg_list *node) {
+  node->prev = node->next = node;
+}
 
-static inline bool tg_list_empty(const struct tg_list *list) { return list->next == list; }
+static inline bool tg_list_empty(const struct tg_list *list) {
+  return list->next == list;
+}
 
 static inline void tg_list_append(struct tg_list *list, struct tg_list *node) {
   node->prev = list->prev;

@@ -44,7 +44,7 @@ struct tg_loop {
   struct tg_mailbox mailbox;
   uint64_t date_second; /* wall second that `date` shows */
   char date[TG_HTTP_DATE_LEN + 1];
-  char *scratch;  /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
+  char *scratch; /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
   struct tg_buffer spares[TG_LOOP_SPARES]; /* memory of emptied output buffers, to be used again */
   unsigned spare_count;
   unsigned index; /* 0-based number of the loop within the process, for logs */

@@ -112,8 +112,7 @@ struct tg_exchange *tg_server_take_exchange(struct tg_server *server, struct tg_
 
 void tg_server_give_exchange(struct tg_server *server, struct tg_exchange *exchange) {
   if (server->log && exchange->status) server->log(server, exchange);
-  if (exchange->status >= 500)
-    tg_server_count(&server->counters.errors);
+  if (exchange->status >= 500) tg_server_count(&server->counters.errors);
   if (exchange->routing) server->release(server, exchange->routing);
   tg_buffer_deinit(&exchange->body_data);
   tg_buffer_deinit(&exchange->held);

@@ -27,7 +27,9 @@ static void serve(int fd) {
     return;
   }
   size_t len = 0, each = sizeof answer - 1;
-  for (char *at = in; (at = memmem(at, (size_t)(in + n - at), "\r\n\r\n", 4)) && len + each < sizeof out; at += 4) {
+  for (char *at = in;
+       (at = memmem(at, (size_t)(in + n - at), "\r\n\r\n", 4)) && len + each < sizeof out;
+       at += 4) {
     memcpy(out + len, answer, each);
     len += each;
   }
@@ -35,12 +37,14 @@ static void serve(int fd) {
 }
 
 int main(int argc, char **argv) {
-  int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), poller = epoll_create1(0);
+  int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
+      poller = epoll_create1(0);
   struct sockaddr_in name = {.sin_family = AF_INET,
                              .sin_port = htons((unsigned short)atoi(argc > 1 ? argv[1] : "8081")),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(listener, (struct sockaddr *)&name, sizeof name) || listen(listener, 4096)) return perror("floor"), 1;
+  if (bind(listener, (struct sockaddr *)&name, sizeof name) || listen(listener, 4096))
+    return perror("floor"), 1;
   struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[256];
   epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event);
   for (;;) {

@@ -3,7 +3,7 @@ import pytest
 
 import cases
 from canary import CANARY, SEGMENTS, Canary, segment_name
-from harness import chunks, parse_all, request, until
+from harness import SANITIZER, chunks, parse_all, request, until
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_103_ten_thousand_unread(server):
             return same
         stuck_or_sent.last = None
         until(stuck_or_sent, every=0.05, what="the server to pause")
-        assert server.memory() - before < 4 << 20
+        assert SANITIZER or server.memory() - before < 4 << 20  # freed memory is kept to catch its use
         conn.send(data[at:])
         answers = conn.responses(count)
     assert all(a.status == 200 for a in answers)

@@ -479,6 +479,58 @@ return {
         assert value["ok"] is False and "upvalue" in value["err"] and "db" in value["err"]
 
 
+def test_L5_jobs_of_several_loops_run_side_by_side():
+    files = {"tidegate.lua": OFF, "lib/jobs.lua": """
+local tg = require "tidegate"
+local n = 0
+return {
+  slow = function() os.execute("sleep 0.2") return tg.role end,
+  count = function() n = n + 1 return n end,
+  fail = function() error("boom") end,
+  value = 5,
+}""", "routes/index.lua": """
+local tg = require "tidegate"
+local function told(...)
+  local ok, err = pcall(tg.blocking, ...)
+  return { ok = ok, code = err.code, message = err.message, traceback = err.traceback }
+end
+return {
+  ["GET /slow"] = function() return { role = tg.role, far = tg.blocking("jobs.slow") } end,
+  ["GET /count"] = function() return { n = tg.blocking("jobs.count"), here = require("jobs").count() } end,
+  ["GET /fail"] = function() return told("jobs.fail") end,
+  ["GET /none"] = function() return told("jobs.value") end,
+  ["GET /module"] = function() return told("nojobs.value") end,
+  ["GET /cross"] = function() return told("jobs.count", { db = function() end }) end,
+  ["GET /short"] = { timeout = 0.1, run = function() tg.blocking("jobs.slow") end },
+  ["GET /quick"] = function() return "quick" end,
+  ["GET /role"] = { blocking = true, run = function() return { far = tg.blocking("jobs.slow") } end },
+}"""}
+    with Server(files, loops=2, workers=4) as server:
+        server.ask("/slow")
+        conns = [server.connect() for _ in range(8)]
+        start = time.monotonic()
+        for conn in conns:
+            conn.send(request(target="/slow"))
+        assert server.ask("/quick").body == b"quick"
+        for conn in conns:
+            assert conn.response().json() == {"role": "loop", "far": "worker"}
+            conn.close()
+        assert 0.35 < time.monotonic() - start < 1.5 * SLOW
+        assert server.ask("/short").status == 504
+        assert server.ask("/role").json() == {"far": "worker"}
+    with Server(files, loops=1, workers=1) as server:
+        assert server.ask("/count").json() == {"n": 1, "here": 1}
+        assert server.ask("/count").json() == {"n": 2, "here": 2}
+        failed = server.ask("/fail").json()
+        assert failed["code"] == "error" and failed["message"] == "lib/jobs.lua:6: boom"
+        near = failed["traceback"].index("in a worker")
+        assert "lib/jobs.lua:6" in failed["traceback"][:near] and "routes/index.lua" in failed["traceback"][near:]
+        assert server.ask("/none").json()["code"] == "not_found"
+        assert server.ask("/module").json()["code"] == "not_found"
+        crossed = server.ask("/cross").json()
+        assert crossed["code"] == "cannot_cross" and "argument 1.db: a function" in crossed["message"]
+
+
 def test_L5_module_locals_are_per_state():
     files = {"tidegate.lua": OFF, "routes/index.lua": """
 local tg = require "tidegate"

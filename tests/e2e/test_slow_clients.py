@@ -6,7 +6,7 @@ import time
 import pytest
 
 import cases
-from harness import DEADLINE, SLOW, Conn, Server, chunks, parse_all, request, until
+from harness import DEADLINE, SANITIZER, SLOW, Conn, Server, chunks, parse_all, request, until
 
 LIMIT = 0.6
 # A client that breaks a limit is gone by then; the wheel's granularity and a busy machine are in it.
@@ -186,7 +186,7 @@ def test_089_reader_that_never_reads(server, target):
     if target == "/big":
         until(lambda: counts(server)["begun"] > counted["begun"], what="the stream")
         until(lambda: counts(server)["ended"] > counted["ended"], LATE + DEADLINE, what="the end of the stream")
-        assert server.memory() - before < 4 << 20
+        assert SANITIZER or server.memory() - before < 4 << 20  # freed memory is kept to catch its use
     # Closed by the server: reading what the kernels hold comes to an end, and it is not the whole answer.
     time_up = time.monotonic() + LATE
     until(lambda: sum(1 for _ in connections(server)) == 0 or time.monotonic() > time_up, LATE + 1, what="the close")
@@ -202,7 +202,7 @@ def test_089_reader_that_never_reads(server, target):
         total += len(piece)
     conn.close()
     assert total < 16 << 20
-    until(lambda: server.memory() - before < 8 << 20, what="memory to come back")
+    until(lambda: SANITIZER or server.memory() - before < 8 << 20, what="memory to come back")
 
 
 def connections(server):

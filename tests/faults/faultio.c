@@ -27,9 +27,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static struct {
-  int shorten, eagain, eintr, abort, emfile;
-} option;
+static struct { int shorten, eagain, eintr, abort, emfile; } option;
 static unsigned long seed = 1;
 
 static int number(const char *text, const char *key) {
@@ -88,17 +86,17 @@ static size_t cut(int fd, size_t len) {
   return most && len > most && is_target(fd) ? most : len;
 }
 
-#define REAL(type, name, ...)                                     \
-  static type (*real)(__VA_ARGS__);                               \
+#define REAL(type, name, ...)       \
+  static type (*real)(__VA_ARGS__); \
   if (!real) real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name)
 
-#define SPOIL(fd)              \
-  do {                         \
-    int error = fault(fd);     \
-    if (error) {               \
-      errno = error;           \
-      return -1;               \
-    }                          \
+#define SPOIL(fd)          \
+  do {                     \
+    int error = fault(fd); \
+    if (error) {           \
+      errno = error;       \
+      return -1;           \
+    }                      \
   } while (0)
 
 ssize_t read(int fd, void *buf, size_t len) {
@@ -152,7 +150,8 @@ ssize_t writev(int fd, const struct iovec *pieces, int count) {
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
   REAL(ssize_t, recvmsg, int, struct msghdr *, int);
   SPOIL(fd);
-  if (!option.shorten || !is_target(fd) || message->msg_iovlen == 0) return real(fd, message, flags);
+  if (!option.shorten || !is_target(fd) || message->msg_iovlen == 0)
+    return real(fd, message, flags);
   struct iovec one = first_piece(fd, message->msg_iov, message->msg_iovlen);
   struct msghdr brief = *message;
   brief.msg_iov = &one;
@@ -167,7 +166,8 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
   REAL(ssize_t, sendmsg, int, const struct msghdr *, int);
   SPOIL(fd);
-  if (!option.shorten || !is_target(fd) || message->msg_iovlen == 0) return real(fd, message, flags);
+  if (!option.shorten || !is_target(fd) || message->msg_iovlen == 0)
+    return real(fd, message, flags);
   struct iovec one = first_piece(fd, message->msg_iov, message->msg_iovlen);
   struct msghdr brief = *message;
   brief.msg_iov = &one;

@@ -16,6 +16,7 @@
 #include "app/generation.h"
 #include "app/worker_pool.h"
 #include "base/check.h"
+#include "bind/handler.h"
 #include "loop/thread.h"
 #include "server/server.h"
 #include "store/shared.h"
@@ -29,6 +30,7 @@ struct rig {
   pthread_t thread;
   struct tg_generation *generation; /* as the loop sees it */
   struct tg_worker_pool *pool;
+  struct tg_vm *vm; /* the loop's own state, in tests of routes that do not block; else NULL */
   char dir[32];
 };
 
@@ -84,7 +86,12 @@ static void rig_open_gate(int gate) {
 static void rig_handle(struct tg_exchange *exchange) {
   struct tg_generation *generation = exchange->routing->owner;
   struct rig *rig = generation->process;
-  tg_worker_pool_submit(rig->pool, generation, exchange);
+  if (exchange->route->pool >= 0) {
+    tg_worker_pool_submit(rig->pool, generation, exchange);
+    return;
+  }
+  struct tg_app_state *state = rig->vm->owner;
+  tg_handler_start(rig->vm, exchange, state->run_refs[exchange->match.route]);
 }
 
 static struct tg_generation *rig_build(struct rig *rig, uint64_t number) {
@@ -199,6 +206,7 @@ static void rig_stop(struct rig *rig) {
   rig_send(rig, rig_drain_here, NULL);
   pthread_join(rig->thread, NULL);
   if (rig->pool) TG_CHECK(tg_worker_pool_close(rig->pool, 10 * TG_SECOND));
+  if (rig->vm) tg_generation_free_vm(rig->vm);
   tg_server_deinit(&rig->server);
   tg_loop_deinit(&rig->loop);
   tg_generation_release(rig->generation);
