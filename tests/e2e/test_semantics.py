@@ -522,9 +522,9 @@ return {
         assert server.ask("/count").json() == {"n": 1, "here": 1}
         assert server.ask("/count").json() == {"n": 2, "here": 2}
         failed = server.ask("/fail").json()
-        assert failed["code"] == "error" and failed["message"] == "lib/jobs.lua:6: boom"
+        assert failed["code"] == "error" and failed["message"] == "lib/jobs.lua:7: boom"
         near = failed["traceback"].index("in a worker")
-        assert "lib/jobs.lua:6" in failed["traceback"][:near] and "routes/index.lua" in failed["traceback"][near:]
+        assert "lib/jobs.lua:7" in failed["traceback"][:near] and "routes/index.lua" in failed["traceback"][near:]
         assert server.ask("/none").json()["code"] == "not_found"
         assert server.ask("/module").json()["code"] == "not_found"
         crossed = server.ask("/cross").json()
