@@ -19,7 +19,7 @@
 #include "script/task.h"
 
 /* Loops come first when there are more threads than cores. */
-#define NICENESS 5
+#define NICENESS 10
 
 struct tg_worker_state {
   struct tg_worker_state *next;

@@ -3,6 +3,7 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -167,4 +168,12 @@ void tg_stream_shut(struct tg_stream *stream) {
   if (stream->shut || stream->closing) return;
   stream->shut = true;
   if (uv_fileno(&stream->uv.handle, &fd) == 0) (void)shutdown(fd, SHUT_WR);
+}
+
+/* libuv reports a reset that comes with the last bytes as a plain end of file. */
+bool tg_stream_hung_up(const struct tg_stream *stream) {
+  uv_os_fd_t fd;
+  if (uv_fileno(&stream->uv.handle, &fd)) return true;
+  struct pollfd polled = {.fd = fd, .events = POLLIN};
+  return poll(&polled, 1, 0) == 1 && (polled.revents & (POLLHUP | POLLERR));
 }

@@ -83,6 +83,9 @@ size_t tg_stream_queued(const struct tg_stream *stream);
 /* Should the owner stop making output until `drained`? Remembers that it was told so. */
 bool tg_stream_full(struct tg_stream *stream);
 
+/* After an end of file: has the peer gone altogether (a reset), and not only ended its side? */
+bool tg_stream_hung_up(const struct tg_stream *stream);
+
 /* Ends our side of the connection (FIN); only when nothing is queued. */
 void tg_stream_shut(struct tg_stream *stream);
 

@@ -256,7 +256,7 @@ static void on_read(struct tg_stream *stream, tg_status status, struct tg_slice 
     return;
   }
   conn->eof = true;
-  if (status != UV_EOF || conn->phase == TG_PHASE_LINGER)
+  if (status != UV_EOF || conn->phase == TG_PHASE_LINGER || tg_stream_hung_up(stream))
     tg_connection_abort(conn, TG_EDISCONNECT);
   else
     resume(conn);

@@ -214,6 +214,20 @@ def connections(server):
             yield fields
 
 
+def test_090_reset_together_with_the_request(server):
+    before = counts(server)
+    for _ in range(20):
+        conn = server.connect()
+        conn.send(request(target="/slow"))
+        conn.reset()
+
+    def all_ended():
+        now = counts(server)
+        begun = now["begun"] - before["begun"]
+        return begun > 0 and now["ended"] - before["ended"] == begun
+    until(all_ended, what="the handlers to be cancelled")
+
+
 # An orderly close cannot be told from a half-close before something is written; a reset can.
 @pytest.mark.parametrize("how", ["reset"])
 def test_090_client_gone_in_a_wait(server, how):
