@@ -42,7 +42,8 @@ static inline size_t tg_buffer_size(const struct tg_buffer *buffer) {
 
 /* The unread bytes; valid until the buffer changes. */
 static inline struct tg_slice tg_buffer_slice(const struct tg_buffer *buffer) {
-  return tg_slice(buffer->data ? buffer->data + buffer->head : NULL, buffer->len - buffer->head);
+  if (!buffer->data) return tg_slice(NULL, 0);
+  return tg_slice(buffer->data + buffer->head, buffer->len - buffer->head);
 }
 
 /* Drops `n` bytes from the front; an emptied buffer starts over at its beginning. */

@@ -41,7 +41,10 @@ static inline void tg_list_remove(struct tg_list *node) {
 static inline struct tg_list *tg_list_take_first(struct tg_list *list) {
   if (tg_list_empty(list)) return NULL;
   struct tg_list *node = list->next;
-  tg_list_remove(node);
+  /* Spelled out: clang's analyser does not know that node->prev is the list. */
+  list->next = node->next;
+  list->next->prev = list;
+  tg_list_init(node);
   return node;
 }
 

@@ -40,7 +40,7 @@ static inline bool tg_slice_ieq(struct tg_slice a, struct tg_slice b) {
 }
 
 static inline bool tg_slice_starts(struct tg_slice s, struct tg_slice prefix) {
-  return s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0;
+  return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 /* The rest of `s` after its first `n` bytes; `n` at most s.len. */
