@@ -87,7 +87,7 @@ static void keep_bytecode(lua_State *L, int compiled, struct tg_bundle *bundle) 
     const char *bytes = lua_tolstring(L, -1, &len);
     if (bytes && len) {
       char *copy = malloc(len);
-      if (!copy) luaL_error(L, "not enough memory");
+      if (!copy) tg_error_misuse(L, "not enough memory");
       memcpy(copy, bytes, len);
       free((char *)file->bytecode.ptr);
       file->bytecode = tg_slice(copy, len);

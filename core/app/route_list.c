@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "script/error.h"
 
 static struct tg_slice copy_field(lua_State *L, int table, const char *name,
                                   struct tg_arena *arena) {
@@ -15,7 +16,7 @@ static struct tg_slice copy_field(lua_State *L, int table, const char *name,
   const char *text = lua_tolstring(L, -1, &len);
   struct tg_slice copy = tg_arena_copy(arena, tg_slice(text ? text : "", len));
   lua_pop(L, 1);
-  if (!copy.ptr) luaL_error(L, "not enough memory");
+  if (!copy.ptr) tg_error_misuse(L, "not enough memory");
   return copy;
 }
 
@@ -46,7 +47,7 @@ static void read_settings(lua_State *L, int config, struct tg_settings *out) {
     lua_getfield(L, -1, row->key);  // .. settings value
     /* load_app has checked the range already */
     if (lua_type(L, -1) == LUA_TNUMBER && tg_settings_set(out, row, lua_tonumber(L, -1)))
-      luaL_error(L, "%s is out of range", row->key);
+      tg_error_misuse(L, "%s is out of range", row->key);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
@@ -60,7 +61,7 @@ static void read_pools(lua_State *L, int config, struct tg_config *out) {
     if (out->pool_count == cap) {
       cap = cap ? cap * 2 : 4;
       struct tg_config_pool *grown = realloc(out->pools, cap * sizeof *grown);
-      if (!grown) luaL_error(L, "not enough memory");
+      if (!grown) tg_error_misuse(L, "not enough memory");
       out->pools = grown;
     }
     struct tg_config_pool *row = &out->pools[out->pool_count++];
@@ -130,7 +131,8 @@ static uint32_t read_methods(lua_State *L, int item) {
   for (int i = 1; !any && i <= (int)lua_objlen(L, -1); i++) {
     lua_rawgeti(L, -1, i);
     enum tg_method method = tg_method_find(tg_slice_cstr(lua_tostring(L, -1)));
-    if (method == TG_METHOD_NONE) luaL_error(L, "the method %s is not served", lua_tostring(L, -1));
+    if (method == TG_METHOD_NONE)
+      tg_error_misuse(L, "the method %s is not served", lua_tostring(L, -1));
     methods |= TG_METHOD_BIT(method);
     lua_pop(L, 1);
   }
@@ -173,7 +175,7 @@ static void add_to_tree(lua_State *L, int item, int errors, struct tg_generation
       tg_route_tree_parse_pattern(route->pattern, route->params, &route->param_count, &why);
   if (status == TG_OK)
     status = tg_route_tree_add(generation->tree, route->methods, route->pattern, id, &other, &why);
-  if (status == TG_ENOMEM) luaL_error(L, "not enough memory");
+  if (status == TG_ENOMEM) tg_error_misuse(L, "not enough memory");
   if (status == TG_ECONFLICT) {
     struct tg_route *first = &generation->routes[other];
     lua_pushliteral(L, "two routes match the same requests: ");
@@ -195,7 +197,7 @@ void tg_route_list_build(lua_State *L, int routes, int errors, struct tg_generat
   uint32_t count = (uint32_t)lua_objlen(L, routes);
   generation->tree = tg_route_tree_new();
   generation->routes = calloc(count + 1, sizeof *generation->routes);
-  if (!generation->tree || !generation->routes) luaL_error(L, "not enough memory");
+  if (!generation->tree || !generation->routes) tg_error_misuse(L, "not enough memory");
   for (uint32_t id = 0; id < count; id++) {
     lua_rawgeti(L, routes, (int)id + 1);  // .. item
     int item = lua_gettop(L);
@@ -215,19 +217,21 @@ void tg_route_list_keep_functions(lua_State *L, int routes, struct tg_generation
                                   struct tg_app_state *state) {
   uint32_t count = (uint32_t)lua_objlen(L, routes);
   if (count != generation->route_count)
-    luaL_error(L,
-               "the application has %d routes in one state and %d in another; what a route file "
-               "returns must not depend on time, chance or tg.role",
-               (int)generation->route_count, (int)count);
+    tg_error_misuse(
+        L,
+        "the application has %d routes in one state and %d in another; what a route file "
+        "returns must not depend on time, chance or tg.role",
+        (int)generation->route_count, (int)count);
   state->run_refs = calloc(count + 1, sizeof(int));
-  if (!state->run_refs) luaL_error(L, "not enough memory");
+  if (!state->run_refs) tg_error_misuse(L, "not enough memory");
   for (uint32_t id = 0; id < count; id++) {
     lua_rawgeti(L, routes, (int)id + 1);  // .. item
     lua_getfield(L, -1, "name");          // .. item name
     size_t len;
     const char *name = lua_tolstring(L, -1, &len);
     if (!tg_slice_eq(tg_slice(name, len), generation->routes[id].name))
-      luaL_error(L, "the application has other routes in one state than in another (%s)", name);
+      tg_error_misuse(L, "the application has other routes in one state than in another (%s)",
+                      name);
     lua_getfield(L, -2, "run");  // .. item name run
     state->run_refs[id] = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pop(L, 2);

@@ -70,6 +70,8 @@ static tg_status put_addresses(struct tg_process *process, struct tg_buffer *out
 tg_status tg_process_status(struct tg_process *process, struct tg_buffer *out) {
   struct tg_generation *generation = atomic_load(&process->current);
   double uptime = (double)(tg_clock_wall() - process->started) / 1e9;
+  uint64_t log_dropped = tg_log_dropped(process->host.log);
+  if (process->access_log) log_dropped += tg_log_dropped(process->access_log);
   tg_status status = tg_buffer_format(
       out,
       "{\"pid\":%d,\"serving_pid\":%d,\"uptime\":%.1f,\"generation\":%llu,\"routes\":%u,"
@@ -78,9 +80,7 @@ tg_status tg_process_status(struct tg_process *process, struct tg_buffer *out) {
       process->main_pid, (int)getpid(), uptime, (unsigned long long)generation->number,
       generation->route_count, (unsigned long long)process->reloads,
       (unsigned long long)process->failed_reloads, (unsigned long long)resident_bytes(),
-      (unsigned long long)(tg_log_dropped(process->host.log) +
-                           (process->access_log ? tg_log_dropped(process->access_log) : 0)),
-      process->stopping ? "true" : "false");
+      (unsigned long long)log_dropped, process->stopping ? "true" : "false");
   if (status == TG_OK) status = put_text(out, "version", TG_VERSION_FULL);
   if (status == TG_OK && process->last_error)
     status = put_text(out, "last_error", process->last_error);

@@ -30,9 +30,9 @@ TG_MUST_CHECK tg_status tg_worker_job_give(struct tg_worker_pool *pool,
                                            struct tg_job *job);
 
 /* Any thread, under the pool's lock, for one that was queued and that no worker will take. */
-void tg_worker_job_turn_away(struct tg_worker_job *job);
+void tg_worker_job_turn_away(struct tg_worker_job *self);
 
 /* Worker's thread: the outcome is there. The slot is free, and the job goes home or is freed. */
-void tg_worker_job_done(struct tg_worker_job *job);
+void tg_worker_job_done(struct tg_worker_job *self);
 
 #endif
