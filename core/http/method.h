@@ -7,10 +7,26 @@
 #include "base/slice.h"
 
 /* CONNECT and TRACE are read and refused (405); no route can name them. */
-#define TG_METHOD_MAP(X)                                                               \
-  X(GET)                                                                               \
-  X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE) X(OPTIONS) X(CONNECT) X(TRACE) X(PROPFIND) \
-      X(PROPPATCH) X(MKCOL) X(COPY) X(MOVE) X(LOCK) X(UNLOCK) X(SEARCH) X(REPORT) X(PURGE)
+#define TG_METHOD_MAP(X) \
+  X(GET)                 \
+  X(HEAD)                \
+  X(POST)                \
+  X(PUT)                 \
+  X(PATCH)               \
+  X(DELETE)              \
+  X(OPTIONS)             \
+  X(CONNECT)             \
+  X(TRACE)               \
+  X(PROPFIND)            \
+  X(PROPPATCH)           \
+  X(MKCOL)               \
+  X(COPY)                \
+  X(MOVE)                \
+  X(LOCK)                \
+  X(UNLOCK)              \
+  X(SEARCH)              \
+  X(REPORT)              \
+  X(PURGE)
 
 enum tg_method {
 #define X(name) TG_METHOD_##name,
