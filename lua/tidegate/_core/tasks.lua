@@ -85,7 +85,8 @@ end
 
 local function functions_of(name, ...)
   local first = ...
-  local list, given = {}, type(first)
+  local list
+  local given = type(first)
   if given == "table" then
     list = first
   elseif given == "function" and select("#", ...) == 1 then

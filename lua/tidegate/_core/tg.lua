@@ -24,8 +24,8 @@ local public = { "sleep", "yield" }
 local later = {
   "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield",
   "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache",
-  "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex", "semaphore", "event",
-  "condition", "sort",
+  "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex",
+  "semaphore", "event", "condition", "sort",
 }
 
 --- @param core table
