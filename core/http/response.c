@@ -206,7 +206,7 @@ static char *put_framing(char *out, const struct tg_response_head *head) {
 
 static tg_status check_head(const struct tg_response_head *head, size_t *room) {
   if (head->status < 100 || head->status > 599) return TG_EINVALID;
-  if (!valid_value(head->content_type)) return TG_EINVALID;
+  if (!valid_value(head->content_type) || !valid_value(head->date)) return TG_EINVALID;
   size_t total = FIXED_MAX + head->content_type.len + head->date.len;
   for (size_t i = 0; i < head->field_count; i++) {
     const struct tg_response_field *field = &head->fields[i];
