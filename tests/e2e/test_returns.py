@@ -169,3 +169,29 @@ def test_stream_to_http_1_0_ends_with_the_connection(server):
         conn.send(request(target="/loop/stream", version="1.0"))
         (answer,) = parse_all(conn.read_to_end())
     assert answer.framing == "close" and answer.body == b"ab"
+
+
+def test_the_spec_says_the_status_of_answers_that_say_none():
+    files = {"routes/index.lua": """
+local tg = require "tidegate"
+return {
+  ["GET /table"] = { status = 201, run = function() return { a = 1 } end },
+  ["GET /html"] = { status = 202, run = function() return tg.html("x") end },
+  ["GET /nothing"] = { status = 202, run = function() end },
+  ["GET /own"] = { status = 201, run = function() return 200, "own" end },
+  ["GET /blocking"] = { status = 201, blocking = true, run = function() return "x" end },
+  ["GET /interpreted"] = { jit = false, run = function() local n = 0 for i = 1, 1000 do n = n + i end return { n = n } end },
+}
+"""}
+    with Server(files) as server:
+        statuses = {name: server.ask("/" + name).status for name in ("table", "html", "nothing", "own", "blocking")}
+        assert statuses == {"table": 201, "html": 202, "nothing": 202, "own": 200, "blocking": 201}
+        assert server.ask("/interpreted").json() == {"n": 500500}
+
+
+@pytest.mark.parametrize("call, words", [("tg.sleep(-1)", "tg.sleep: seconds from 0"), ("tg.sleep('x')", "tg.sleep: seconds expected")])
+def test_misuse_is_told_at_the_line_of_the_caller(call, words):
+    files = {"routes/index.lua": "local tg = require 'tidegate'\nreturn { ['GET /'] = function()\n  " + call + "\nend }\n"}
+    with Server(files) as server:
+        assert server.ask("/").status == 500
+        server.wait_log("routes/index.lua:3: " + words)
