@@ -16,51 +16,31 @@
 
 /* kinds: COUNT a whole number; BYTES a size; SECONDS a duration, kept in nanoseconds; FLAG a
  * boolean */
-/* clang-format off: one row a line */
-/*  key                      field                  kind     default      least    greatest
- * documentation */
-#define TG_SETTINGS_MAP(X)                                                                        \
-  X("loops", loops, COUNT, 0, 0, 256, "Event loops, one thread each; 0 means one for each core.") \
-  X("workers.size", workers_size, COUNT, 0, 0, 1024,                                              \
-    "Threads of the default worker pool; 0 means max(8, 2 x cores).")                             \
-  X("workers.queue", workers_queue, COUNT, 1024, 0, 1048576,                                      \
-    "Blocking exchanges that may wait for a worker; one more is answered 503.")                   \
-  X("workers.max_wait", workers_max_wait, SECONDS, 5, 0.001, 3600,                                \
-    "Longest wait for a worker before the answer is 503.")                                        \
-  X("limits.request_line", limits_request_line, BYTES, 8192, 64, 1048576,                         \
-    "Longest request line, without its line end; past it 414.")                                   \
-  X("limits.header_block", limits_header_block, BYTES, 32768, 256, 16777216,                      \
-    "Largest header block, all field lines together; past it 431.")                               \
-  X("limits.header_count", limits_header_count, COUNT, 100, 1, 65536,                             \
-    "Most header fields of a request; past it 431.")                                              \
-  X("limits.body", limits_body, BYTES, 1048576, 0, 1099511627776,                                 \
-    "Largest request body, unless a route says max_body; past it 413.")                           \
-  X("limits.connections", limits_connections, COUNT, 16384, 1, 1048576,                           \
-    "Connections a loop; the newest is refused with 503.")                                        \
-  X("limits.json_depth", limits_json_depth, COUNT, 128, 1, 1000,                                  \
-    "Deepest nesting of JSON, read or written.")                                                  \
-  X("limits.response", limits_response, BYTES, 67108864, 1024, 1099511627776,                     \
-    "Largest buffered answer; longer ones go through tg.stream.")                                 \
-  X("limits.state_memory", limits_state_memory, BYTES, 268435456, 4194304, 1099511627776,         \
-    "Most memory of one Lua state; past it allocation fails with an error.")                      \
-  X("limits.tasks", limits_tasks, COUNT, 10000, 1, 10000000,                                      \
-    "Most tasks that one request may have alive at once.")                                        \
-  X("limits.cpu", limits_cpu, SECONDS, 1, 0.01, 3600,                                             \
-    "CPU time that a task may use between two suspensions, unless a route says cpu.")             \
-  X("timeouts.header", timeouts_header, SECONDS, 10, 0.01, 3600,                                  \
-    "Time for a whole request head, from its first byte or the accept; past it 408.")             \
-  X("timeouts.body", timeouts_body, SECONDS, 30, 0.01, 3600,                                      \
-    "Longest silence within a request body; past it 408.")                                        \
-  X("timeouts.keepalive", timeouts_keepalive, SECONDS, 75, 0.01, 86400,                           \
-    "How long an idle connection is kept between requests.")                                      \
-  X("timeouts.write", timeouts_write, SECONDS, 30, 0.01, 3600,                                    \
-    "Longest time without progress of an answer that waits for the client.")                      \
-  X("timeouts.drain", timeouts_drain, SECONDS, 10, 0, 3600,                                       \
-    "Time that requests under way have to finish at a shutdown.")                                 \
-  X("timeouts.route", timeouts_route, SECONDS, 30, 0.001, 86400,                                  \
-    "Time until the head of an answer is decided, unless a route says timeout; past it 504.")
-
-/* clang-format on */
+/* One row a line, so that rows can be compared. */
+// clang-format off
+/*  key                      field                  kind     default      least    greatest     documentation */
+#define TG_SETTINGS_MAP(X)                                                                                                        \
+  X("loops",                 loops,                 COUNT,   0,           0,       256,         "Event loops, one thread each; 0 means one for each core.") \
+  X("workers.size",          workers_size,          COUNT,   0,           0,       1024,        "Threads of the default worker pool; 0 means max(8, 2 x cores).") \
+  X("workers.queue",         workers_queue,         COUNT,   1024,        0,       1048576,     "Blocking exchanges that may wait for a worker; one more is answered 503.") \
+  X("workers.max_wait",      workers_max_wait,      SECONDS, 5,           0.001,   3600,        "Longest wait for a worker before the answer is 503.") \
+  X("limits.request_line",   limits_request_line,   BYTES,   8192,        64,      1048576,     "Longest request line, without its line end; past it 414.") \
+  X("limits.header_block",   limits_header_block,   BYTES,   32768,       256,     16777216,    "Largest header block, all field lines together; past it 431.") \
+  X("limits.header_count",   limits_header_count,   COUNT,   100,         1,       65536,       "Most header fields of a request; past it 431.") \
+  X("limits.body",           limits_body,           BYTES,   1048576,     0,       1099511627776, "Largest request body, unless a route says max_body; past it 413.") \
+  X("limits.connections",    limits_connections,    COUNT,   16384,       1,       1048576,     "Connections a loop; the newest is refused with 503.") \
+  X("limits.json_depth",     limits_json_depth,     COUNT,   128,         1,       1000,        "Deepest nesting of JSON, read or written.") \
+  X("limits.response",       limits_response,       BYTES,   67108864,    1024,    1099511627776, "Largest buffered answer; longer ones go through tg.stream.") \
+  X("limits.state_memory",   limits_state_memory,   BYTES,   268435456,   4194304, 1099511627776, "Most memory of one Lua state; past it allocation fails with an error.") \
+  X("limits.tasks",          limits_tasks,          COUNT,   10000,       1,       10000000,    "Most tasks that one request may have alive at once.") \
+  X("limits.cpu",            limits_cpu,            SECONDS, 1,           0.01,    3600,        "CPU time that a task may use between two suspensions, unless a route says cpu.") \
+  X("timeouts.header",       timeouts_header,       SECONDS, 10,          0.01,    3600,        "Time for a whole request head, from its first byte or the accept; past it 408.") \
+  X("timeouts.body",         timeouts_body,         SECONDS, 30,          0.01,    3600,        "Longest silence within a request body; past it 408.") \
+  X("timeouts.keepalive",    timeouts_keepalive,    SECONDS, 75,          0.01,    86400,       "How long an idle connection is kept between requests.") \
+  X("timeouts.write",        timeouts_write,        SECONDS, 30,          0.01,    3600,        "Longest time without progress of an answer that waits for the client.") \
+  X("timeouts.drain",        timeouts_drain,        SECONDS, 10,          0,       3600,        "Time that requests under way have to finish at a shutdown.") \
+  X("timeouts.route",        timeouts_route,        SECONDS, 30,          0.001,   86400,       "Time until the head of an answer is decided, unless a route says timeout; past it 504.")
+// clang-format on
 
 struct tg_settings {
 #define TG_SETTINGS_FIELD(key, field, kind, def, min, max, doc) uint64_t field;

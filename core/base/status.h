@@ -14,29 +14,29 @@ typedef int tg_status;
 
 #define TG_OK 0
 
-/* clang-format off: one row a line */
+/* One row a line, so that rows can be compared. */
+// clang-format off
 /*      enum suffix      value   name                  HTTP  text */
-#define TG_STATUS_MAP(X)                                        \
-  X(AGAIN, -6001, "again", 500, "not ready yet")                \
-  X(NOMEM, -6002, "out_of_memory", 500, "out of memory")        \
-  X(CLOSED, -6003, "closed", 502, "closed")                     \
-  X(CANCELLED, -6004, "cancelled", 500, "cancelled")            \
-  X(TIMEOUT, -6005, "timeout", 504, "timed out")                \
-  X(NOT_FOUND, -6006, "not_found", 404, "not found")            \
-  X(TOO_LARGE, -6007, "too_large", 413, "too large")            \
-  X(OVERLOAD, -6008, "overload", 503, "overloaded")             \
-  X(INVALID, -6009, "invalid", 400, "invalid")                  \
-  X(CONFLICT, -6010, "conflict", 409, "conflict")               \
-  X(UNSUPPORTED, -6011, "unsupported", 501, "not supported")    \
-  X(DISCONNECT, -6012, "disconnect", 499, "the client is gone") \
-  X(IO, -6013, "io", 500, "input/output error")                 \
-  X(EXISTS, -6014, "exists", 409, "exists already")             \
-  X(RANGE, -6015, "range", 400, "out of range")                 \
-  X(BUSY, -6016, "busy", 503, "busy")                           \
-  X(SYNTAX, -6017, "syntax", 400, "malformed")                  \
+#define TG_STATUS_MAP(X)                                                              \
+  X(AGAIN, -6001, "again", 500, "not ready yet")                                      \
+  X(NOMEM, -6002, "out_of_memory", 500, "out of memory")                              \
+  X(CLOSED, -6003, "closed", 502, "closed")                                           \
+  X(CANCELLED, -6004, "cancelled", 500, "cancelled")                                  \
+  X(TIMEOUT, -6005, "timeout", 504, "timed out")                                      \
+  X(NOT_FOUND, -6006, "not_found", 404, "not found")                                  \
+  X(TOO_LARGE, -6007, "too_large", 413, "too large")                                  \
+  X(OVERLOAD, -6008, "overload", 503, "overloaded")                                   \
+  X(INVALID, -6009, "invalid", 400, "invalid")                                        \
+  X(CONFLICT, -6010, "conflict", 409, "conflict")                                     \
+  X(UNSUPPORTED, -6011, "unsupported", 501, "not supported")                          \
+  X(DISCONNECT, -6012, "disconnect", 499, "the client is gone")                       \
+  X(IO, -6013, "io", 500, "input/output error")                                       \
+  X(EXISTS, -6014, "exists", 409, "exists already")                                   \
+  X(RANGE, -6015, "range", 400, "out of range")                                       \
+  X(BUSY, -6016, "busy", 503, "busy")                                                 \
+  X(SYNTAX, -6017, "syntax", 400, "malformed")                                        \
   X(SCRIPT, -6018, "script", 500, "the script failed")
-
-/* clang-format on */
+// clang-format on
 
 enum {
 #define X(suffix, value, name, http, text) TG_E##suffix = value,
