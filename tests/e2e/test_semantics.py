@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import SLOW, Conn, Server, command, request, until, write_app
+from harness import SANITIZER, SLOW, Conn, Server, command, request, until, write_app
 from load import Load
 
 OFF = 'return { log = { access = "off" } }'
@@ -199,7 +199,7 @@ def test_F1_hundred_sleepers_on_one_loop(server):
     server.ask("/quick")
     answers, took = ask_all(server, "/sleep?s=0.1", 100)
     assert [a.status for a in answers] == [200] * 100
-    assert took < (0.2 if SLOW == 1 else 1)
+    assert took < 0.2 * SLOW
 
 
 class Poller(threading.Thread):
@@ -235,7 +235,7 @@ def test_F2_eight_blocking_handlers_side_by_side(server):
         until(lambda: len(poller.times) > 10)
         answers, took = ask_all(server, "/block?s=0.1", 8)
     assert all(a.json()["role"] == "worker" for a in answers)
-    assert took < (0.2 if SLOW == 1 else 1.5)
+    assert took < 0.2 * SLOW
     assert poller.p99() < 0.02 * SLOW  # the figure of 5 ms is the benchmark's; here other tests share the cores
 
 
@@ -374,10 +374,15 @@ def test_W3_work_spreads_over_workers(server):
         pytest.skip("one core")
     def best(count, n):
         return min(ask_all(server, f"/work?n={n}", count)[1] for _ in range(3))
-    n = 20_000_000 if SLOW == 1 else 2_000_000
+    n = 2_000_000 if SANITIZER else 20_000_000
     ask_all(server, "/work?n=1000", 8)
-    one, two = best(1, n), best(2, n)
-    assert two < one * 1.7, (one, two)
+    # Work that takes turns on one thread never gets below 2; a busy machine may hide that ours does, for a while.
+    tries = []
+    for _ in range(6):
+        tries.append((best(1, n), best(2, n)))
+        if tries[-1][1] < tries[-1][0] * 1.7:
+            return
+    raise AssertionError(tries)
 
 
 def test_W4_a_failing_worker_state_drops_no_connection():
@@ -636,5 +641,5 @@ return {
                 conn.sock.sendall(b"x" * (1 << 20))
             assert conn.response().json()["n"] == size
             assert len(conn.ask("/down", timeout=120).body) == size
-        if SLOW == 1:
+        if not SANITIZER:
             assert server.memory() - before < 16 << 20

@@ -295,7 +295,7 @@ def test_092_reset_at_every_stage(server):
     until(lambda: not list(connections(server)), what="all connections gone")
     assert server.ask("/").status == 200
     until(lambda: server.descriptors() <= descriptors + 2, what="descriptors to come back")
-    if not SLOW > 1:
+    if not SANITIZER:
         until(lambda: server.memory() - memory < 4 << 20, what="memory to come back")
 
 
