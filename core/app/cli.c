@@ -17,7 +17,8 @@ static int run_version(const struct tg_options *options);
 
 const struct tg_command tg_commands[] = {
     {"run", "", "serve the application",
-     APP " listen loops workers pid-file log-level watch no-supervisor", 0, 0, tg_process_main},
+     APP " listen loops workers pid-file log-level watch user no-supervisor", 0, 0,
+     tg_process_main},
     {"dev", "", "serve it, reload on every save, show errors as pages",
      APP " listen loops workers pid-file log-level watch", 0, 0, tg_process_main},
     {"check", "", "load everything as `run` would and show all errors", APP " json", 0, 0,

@@ -20,6 +20,7 @@ struct tg_options {
   const char *pid_file; /* --pid-file; NULL: DIR/.tidegate/pid */
   const char *log_level;
   const char *lua_dir; /* --lua-dir */
+  const char *user;    /* --user: whose rights to take after the start; NULL: our own */
   bool alone;          /* --no-supervisor */
   bool watch;          /* --watch */
   bool json;           /* --json */

@@ -3,6 +3,8 @@
 #include "app/process.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -469,6 +471,24 @@ static void open_watcher(struct tg_process *process) {
   tg_watcher_set_hash(process->watcher, atomic_load(&process->current)->bundle->hash);
 }
 
+/* Root is needed to open a low port and for nothing after: scripts must not have its rights. All
+ * threads change, also those that run already. */
+static int drop_rights(struct tg_process *process) {
+  const char *name = process->options->user;
+  if (!name) {
+    if (geteuid() == 0)
+      say(process, TG_LOG_INFO, "running as root, scripts too; --user NAME gives those rights up",
+          NULL, NULL);
+    return TG_EXIT_OK;
+  }
+  struct passwd *user = getpwnam(name);
+  if (!user) return complain(TG_EXIT_FAILED, "--user: there is no user named %s", name);
+  if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+    return complain(TG_EXIT_FAILED, "--user: the rights of %s cannot be taken; only root may",
+                    name);
+  return TG_EXIT_OK;
+}
+
 static int serve(struct tg_process *process, struct tg_generation *generation) {
   tg_status status = TG_OK;
   process->control_server = tg_control_open(process, &status);
@@ -486,6 +506,7 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
              tg_status_text(status));
   }
   int failed = open_loops(process);
+  if (!failed) failed = drop_rights(process);
   if (failed) return failed;
   publish(process, generation);
   for (unsigned i = 0; i < process->loop_count; i++) {

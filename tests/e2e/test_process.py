@@ -1,17 +1,19 @@
 """The process and its machine: the checklist's cases 184, 190, 191 and 193."""
 import os
+import pwd
 import re
 import resource
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 import cases
 from canary import CANARY, FILES, SEGMENTS, Canary, alive, refuse, segment_name
-from harness import BINARY, DEADLINE, SANITIZER, SLOW, Conn, Server, chunks, command, environment, fault_environment, request, until
+from harness import BINARY, DEADLINE, SANITIZER, SLOW, Conn, Server, chunks, command, environment, fault_environment, request, until, write_app
 
 HELLO = {"tidegate.lua": 'return { log = { access = "off" } }', "routes/index.lua": "return function() return { ok = true } end"}
 
@@ -262,3 +264,26 @@ def test_193_large_bodies_under_faults(faulty):
     with faulty.connect(timeout=120) as conn:
         conn.send(request("POST", "/sink", body=b"z" * 60000))
         assert conn.response(timeout=120).json()["length"] == 60000
+
+
+def serving_uid(pid):
+    """Of the process that serves: the last one of the tree."""
+    children = [c for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
+    if children:
+        return serving_uid(children[0])
+    return [line.split()[1:4] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid:")][0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_192_root_gives_its_rights_up():
+    files = {"routes/index.lua": "return function() return { ok = true } end"}
+    with Server(files, "--user", "nobody") as server:
+        nobody = str(pwd.getpwnam("nobody").pw_uid)
+        assert serving_uid(server.process.pid) == [nobody] * 3
+        assert server.ask("/").json() == {"ok": True}
+
+
+def test_192_an_unknown_user_is_refused(tmp_path):
+    write_app(tmp_path, {"routes/index.lua": "return function() return 1 end"})
+    done = command("run", "--dir", tmp_path, "--listen", "127.0.0.1:0", "--user", "no-such-user")
+    assert done.returncode == 1 and "no user named no-such-user" in done.stderr
