@@ -22,7 +22,7 @@ struct tg_builder;
 struct tg_watcher;
 struct tg_watchdog;
 struct tg_control_server;
-struct main_signals;
+struct tg_shutdown;
 
 /* Outcome of a reload, told once to whoever asked. `errors` is NULL on success; borrowed. */
 typedef void (*tg_reload_cb)(void *owner, uint64_t generation, const struct tg_load_errors *errors);
@@ -34,7 +34,7 @@ struct tg_process {
   struct tg_settings settings;
   struct tg_host host;
   struct tg_log *access_log; /* NULL: off */
-  struct main_signals *signals;
+  struct tg_shutdown *shutdown;
   struct tg_loop control; /* the main thread's */
   struct tg_loop_thread **loops;
   unsigned loop_count;
@@ -72,6 +72,10 @@ void tg_process_stop(struct tg_process *process);
 
 /* From a loop's thread, as its last act. */
 void tg_process_loop_ended(struct tg_process *process, struct tg_loop_thread *thread);
+
+/* One line in the log, with a field where `key` is given. */
+void tg_process_say(struct tg_process *process, enum tg_log_level level, const char *message,
+                    const char *key, const char *value);
 
 /* Runs `run` or `dev` until it is stopped; returns the exit status. */
 int tg_process_main(const struct tg_options *options);

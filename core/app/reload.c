@@ -1,0 +1,126 @@
+/* One build at a time, on the builder's thread; what is asked for meanwhile shares the next one. */
+#include "app/reload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/builder.h"
+#include "app/dispatch.h"
+#include "app/loop_thread.h"
+#include "app/process.h"
+#include "app/watcher.h"
+#include "base/check.h"
+
+struct tg_reload_waiter {
+  struct tg_list link;
+  tg_reload_cb done;
+  void *owner;
+};
+
+void tg_reload_publish(struct tg_process *process, struct tg_generation *generation) {
+  generation->process = process;
+  tg_dispatch_resolve_pools(process, generation);
+  for (unsigned i = 0; i < process->loop_count; i++) {
+    generation->vms[i]->loop = &process->loops[i]->loop;
+    generation->vms[i]->watch = &process->loops[i]->watch;
+  }
+  struct tg_generation *old = atomic_exchange(&process->current, generation);
+  if (!old) return;
+  for (unsigned i = 0; i < process->loop_count; i++) tg_loop_thread_retire(process->loops[i], old);
+  for (unsigned i = 0; i < process->pool_count; i++)
+    tg_worker_pool_retire(process->pools[i], generation);
+  tg_generation_release(old);
+}
+
+void tg_reload_discard(struct tg_process *process, struct tg_generation *generation) {
+  for (unsigned i = 0; i < generation->vm_count; i++)
+    tg_builder_close_vm(process->builder, generation->vms[i]);
+  tg_generation_release(generation);
+}
+
+static void note_outcome(struct tg_process *process, struct tg_generation *generation,
+                         const struct tg_load_errors *errors, uint64_t took) {
+  free(process->last_error);
+  process->last_error = NULL;
+  if (generation) {
+    char text[128];
+    snprintf(text, sizeof text, "generation %llu, %u routes, %.1f ms",
+             (unsigned long long)generation->number, generation->route_count, (double)took / 1e6);
+    process->reloads++;
+    tg_process_say(process, TG_LOG_INFO, "reloaded", "now", text);
+    return;
+  }
+  process->failed_reloads++;
+  process->last_error = strdup(errors->text ? errors->text : "");
+  if (process->options->dev && errors->text)
+    fprintf(stderr, "\n%s\nthe last good version goes on serving\n", errors->text);
+  else
+    tg_process_say(process, TG_LOG_ERROR, "reload failed; the last good version goes on serving",
+                   "errors", errors->text ? errors->text : "");
+}
+
+static void start_build(struct tg_process *process);
+
+static void on_rebuilt(void *owner, struct tg_generation *generation,
+                       const struct tg_load_errors *errors, uint64_t took) {
+  struct tg_process *process = owner;
+  struct tg_list waiting;
+  tg_list_init(&waiting);
+  process->building = false;
+  if (process->stopping) {
+    if (generation) tg_reload_discard(process, generation);
+    generation = NULL;
+    tg_list_move(&process->told, &process->waiting);
+  }
+  tg_list_move(&waiting, &process->told);
+  if (!process->stopping) note_outcome(process, generation, errors, took);
+  if (generation) {
+    tg_reload_publish(process, generation);
+    if (process->watcher) tg_watcher_set_hash(process->watcher, generation->bundle->hash);
+  }
+  uint64_t number = atomic_load(&process->current)->number;
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&waiting))) {
+    struct tg_reload_waiter *waiter = TG_CONTAINER(link, struct tg_reload_waiter, link);
+    if (waiter->done) waiter->done(waiter->owner, number, generation ? NULL : errors);
+    free(waiter);
+  }
+  if (process->build_again && !process->stopping) start_build(process);
+}
+
+void tg_reload_describe(struct tg_process *process, struct tg_build *build) {
+  *build = (struct tg_build){
+      .host = &process->host,
+      .dir = process->host.app_dir,
+      .config = process->options->config,
+      .number = ++process->next_generation,
+      .loops = (int)process->loop_count,
+      .start_hooks = true,
+      .handle = tg_dispatch_exchange,
+  };
+}
+
+static void start_build(struct tg_process *process) {
+  struct tg_build build;
+  process->building = true;
+  process->build_again = false;
+  tg_list_move(&process->told, &process->waiting);
+  tg_reload_describe(process, &build);
+  tg_builder_build(process->builder, &build, &process->control, on_rebuilt, process);
+}
+
+void tg_process_reload(struct tg_process *process, tg_reload_cb done, void *owner) {
+  struct tg_reload_waiter *waiter = tg_check_calloc(1, sizeof *waiter);
+  waiter->done = done;
+  waiter->owner = owner;
+  tg_list_append(&process->waiting, &waiter->link);
+  if (process->building)
+    process->build_again = true;
+  else
+    start_build(process);
+}
+
+void tg_reload_on_changed(void *owner) {
+  tg_process_reload(owner, NULL, NULL);
+}
