@@ -104,6 +104,8 @@ int tg_await_body_read(lua_State *L) {
   struct tg_exchange *exchange = tg_exchange_of(ref);
   if (!exchange)
     tg_error_throw(L, "request_over", "the body cannot be read: this request has been answered");
+  if (exchange->body_done)
+    tg_error_throw(L, "busy", "another task of this request reads the body right now");
   tg_op_begin(L);
   struct body_op *body = calloc(1, sizeof *body);
   if (!body) tg_error_throw(L, "out_of_memory", "reading the request's body: no memory");

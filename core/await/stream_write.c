@@ -1,4 +1,7 @@
-/* out:write: appends to a streamed answer, and suspends while the client has too much to read. */
+/* out:write: appends to a streamed answer, and suspends while the client has too much to read.
+ *
+ * Several tasks of a request may write to one stream. A sink tells one of them that there is room:
+ * the others stand behind that one, in a ring, and are told by it. */
 #include <lauxlib.h>
 #include <stdlib.h>
 
@@ -13,19 +16,46 @@ TG_AWAITABLE(stream_write)
 
 struct write_op {
   struct tg_op op;
-  struct tg_sink *sink;
+  struct tg_exchange *exchange;
+  struct tg_list link; /* the ring of those that wait */
   tg_status status;
 };
 
-static void on_drained(void *owner, tg_status status) {
-  struct write_op *write = owner;
+static void tell(struct write_op *write, tg_status status) {
   write->status = status;
   tg_op_complete(&write->op);
 }
 
+static void on_drained(void *owner, tg_status status) {
+  struct write_op *first = owner;
+  struct tg_list others, *link;
+  tg_list_init(&others);
+  tg_list_move(&others, &first->link);
+  tell(first, status);
+  while ((link = tg_list_take_first(&others)))
+    tell(TG_CONTAINER(link, struct write_op, link), status);
+}
+
+static void wait_for_room(struct write_op *write) {
+  struct tg_exchange *exchange = write->exchange;
+  if (exchange->drained) {
+    struct write_op *first = exchange->drained_owner;
+    tg_list_append(&first->link, &write->link);
+  } else {
+    exchange->sink.drained(&exchange->sink, on_drained, write);
+  }
+}
+
 static void cancel(struct tg_op *op) {
   struct write_op *write = TG_CONTAINER(op, struct write_op, op);
-  write->sink->cancel(write->sink);
+  struct tg_exchange *exchange = write->exchange;
+  struct tg_list *next = write->link.next;
+  bool others = next != &write->link;
+  bool first = exchange->drained && exchange->drained_owner == write;
+  tg_list_remove(&write->link);
+  if (first) exchange->sink.cancel(&exchange->sink);
+  if (first && others)
+    exchange->sink.drained(&exchange->sink, on_drained, TG_CONTAINER(next, struct write_op, link));
   tg_op_complete(op);
 }
 
@@ -65,7 +95,8 @@ int tg_await_stream_write(lua_State *L) {
   struct write_op *write = calloc(1, sizeof *write);
   if (!write) tg_error_throw(L, "out_of_memory", "out:write: no memory");
   tg_op_init(&write->op, &kind);
-  write->sink = &exchange->sink;
-  write->sink->drained(write->sink, on_drained, write);
+  write->exchange = exchange;
+  tg_list_init(&write->link);
+  wait_for_room(write);
   return tg_op_suspend(L, &write->op);
 }

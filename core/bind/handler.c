@@ -126,9 +126,25 @@ static int l_after_sent(lua_State *L) {
   return 0;
 }
 
+/* The client has its answer: only the log can tell. */
+static void log_lost_after(struct tg_vm *vm) {
+  struct tg_log *log = vm->host->log;
+  if (!log || !tg_log_enabled(log, TG_LOG_ERROR)) return;
+  struct tg_error_view view;
+  struct tg_log_record record;
+  tg_error_view_init(&view, vm->L, vm->L, -1);
+  tg_log_record_begin(&record, log, TG_LOG_ERROR, TG_SLICE("work of req:after was not begun"));
+  tg_log_record_text(&record, "error", tg_buffer_slice(&view.message));
+  tg_log_record_end(&record, log);
+  tg_error_view_deinit(&view);
+}
+
 static void on_sent(void *owner) {
   struct after *after = owner;
-  if (lua_cpcall(after->vm->L, l_after_sent, after) != 0) lua_pop(after->vm->L, 1);
+  if (lua_cpcall(after->vm->L, l_after_sent, after) != 0) {
+    log_lost_after(after->vm);
+    lua_pop(after->vm->L, 1);
+  }
   tg_vm_release(after->vm);
   free(after);
 }

@@ -242,7 +242,8 @@ static void settle(struct tg_exchange *exchange) {
 
 void tg_exchange_lose(struct tg_exchange *exchange, tg_status why) {
   exchange->conn = NULL;
-  exchange->body_status = why;
+  /* A body that has come whole can still be read by a handler that goes on. */
+  if (!exchange->request_done) exchange->body_status = why;
   tg_source_cb done = exchange->body_done;
   exchange->body_done = NULL;
   if (done) done(exchange->body_owner, why, tg_slice(NULL, 0));

@@ -126,17 +126,22 @@ local function group_error(failures, place)
   })
 end
 
--- Runs functions as children of a new scope; `each(i, ok, value)` is told of every end.
+-- Runs functions as children of a new scope; `each(i, ok, value)` is told of every end. A child that had no memory or
+-- CPU time left to say how it ended must not pass for one that ended well.
 local function run_group(list, n, each)
-  local scope = scope_new()
+  local scope, untold = scope_new(), n
   for i = 1, n do
     scope_run(scope, function()
       each(scope, i, run_child(list[i]))
+      untold = untold - 1
     end)
   end
   scope_wait(scope)
   if core.cancelled() then
     tg._ops.yield() -- raises `cancelled` here, now that no child is left
+  end
+  if untold > 0 then
+    throw("task_lost", untold .. " of the tasks ended without a result: no memory or CPU time was left")
   end
 end
 
