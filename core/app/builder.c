@@ -65,7 +65,7 @@ static void on_stopped(struct tg_vm *vm) {
 
 static void close_vm(struct tg_builder *builder, struct job *job) {
   job->vm->loop = &builder->loop;
-  job->vm->watch = NULL;
+  job->vm->watch = &builder->watch;
   tg_generation_stop_vm(job->vm, on_stopped);
   free(job);
 }

@@ -14,11 +14,12 @@
 #include "app/route_list.h"
 #include "base/check.h"
 #include "base/escape.h"
+#include "base/log_record.h"
 #include "script/error.h"
 #include "script/task.h"
 #include "script/watch.h"
 
-/* CPU time that the loading of one state may take. */
+/* CPU time that the loading of one state, or a hook without a pause, may take. */
 #define LOAD_BUDGET (5 * TG_SECOND)
 
 /* ---- references ---- */
@@ -258,8 +259,9 @@ static void on_hook_scope_emptied(struct tg_scope *scope) {
 
 /* Runs a hook as a task on the state's present loop, until it has ended with all that it has
  * spawned: the loop of a state that serves is another one. It has a scope of its own, because the
- * application's may have been cancelled when on_stop runs. */
-static bool run_hook(struct tg_vm *vm, int ref, struct tg_load_errors *errors) {
+ * application's may have been cancelled when on_stop runs. After `most` nanoseconds (0: never) it
+ * is cancelled. */
+static bool run_hook(struct tg_vm *vm, int ref, uint64_t most, struct tg_load_errors *errors) {
   if (ref == LUA_NOREF) return true;
   struct tg_scope own;
   tg_scope_init(&own, vm, NULL);
@@ -269,6 +271,8 @@ static bool run_hook(struct tg_vm *vm, int ref, struct tg_load_errors *errors) {
   if (task) {
     task->owner = &run;
     task->ended = on_hook_ended;
+    task->cpu_budget = LOAD_BUDGET;
+    if (most) (void)!tg_scope_deadline(&own, tg_clock_now() + most);
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, ref);
     tg_task_start(task, 0);
     while (!run.ended || own.total) uv_run(&vm->loop->uv, UV_RUN_ONCE);
@@ -293,6 +297,7 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
     return NULL;
   }
   state->generation = generation;
+  tg_list_init(&state->link);
   state->on_start_ref = state->on_stop_ref = LUA_NOREF;
   vm->owner = state;
   vm->generation = generation->number;
@@ -314,7 +319,7 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
 
 static bool start_vm(struct tg_vm *vm, struct tg_load_errors *errors) {
   struct tg_app_state *state = vm->owner;
-  return run_hook(vm, state->on_start_ref, errors);
+  return run_hook(vm, state->on_start_ref, 0, errors);
 }
 
 struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_host *host,
@@ -331,12 +336,26 @@ struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_h
   return vm;
 }
 
-/* A state must not be closed while tasks of it (of tg.every and the like) are alive. */
+static void log_stop(const struct tg_vm *vm, const struct tg_load_errors *errors) {
+  struct tg_log *log = vm->host->log;
+  struct tg_log_record record;
+  if (!log || !tg_log_enabled(log, TG_LOG_ERROR)) return;
+  tg_log_record_begin(&record, log, TG_LOG_ERROR, TG_SLICE("on_stop failed"));
+  tg_log_record_text(&record, "error", tg_slice_cstr(errors->text ? errors->text : "no memory"));
+  tg_log_record_end(&record, log);
+}
+
+/* A state must not be closed while tasks of it (of tg.every and the like) are alive. A hook that
+ * does not end must not keep the process, or the next reload, for ever. */
 void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
   struct tg_app_state *state = vm->owner;
   if (!state->stopped) {
     state->stopped = true;
-    (void)run_hook(vm, state->on_stop_ref, NULL);
+    struct tg_load_errors errors = {0};
+    uint64_t most = vm->host->settings->timeouts_drain;
+    if (most < TG_SECOND) most = TG_SECOND;
+    if (!run_hook(vm, state->on_stop_ref, most, &errors)) log_stop(vm, &errors);
+    tg_load_errors_deinit(&errors);
   }
   done(vm);
 }
@@ -369,7 +388,11 @@ static bool add_state(struct tg_generation *generation, const struct tg_build *b
   if (!vm) return false;
   generation->vms[generation->vm_count++] = vm;
   vm->memory_max = generation->config.settings.limits_state_memory;
-  return !build->start_hooks || start_vm(vm, errors);
+  if (!build->start_hooks) return true;
+  vm->watch = build->watch;
+  bool started = start_vm(vm, errors);
+  vm->watch = NULL;
+  return started;
 }
 
 static bool load_states(struct tg_generation *generation, const struct tg_build *build,

@@ -58,7 +58,8 @@ struct tg_generation {
 /* A state's share of its generation: vm->owner. */
 struct tg_app_state {
   struct tg_generation *generation;
-  int *run_refs; /* by route id: the function, in this state's registry */
+  struct tg_list link; /* its loop's list of retired states, while something runs on it */
+  int *run_refs;       /* by route id: the function, in this state's registry */
   int on_start_ref;
   int on_stop_ref;
   bool stopped; /* on_stop has run */

@@ -44,13 +44,17 @@ static void on_vm_idle(struct tg_vm *vm) {
   struct tg_process *process = state->generation->process;
   struct tg_loop_thread *thread = process->loops[vm->index];
   thread->vms_left--;
+  tg_list_remove(&state->link);
   tg_builder_close_vm(process->builder, vm);
   check_ended(thread);
 }
 
 static void retire(struct tg_loop_thread *thread, struct tg_generation *generation) {
+  struct tg_vm *vm = generation->vms[thread->loop.index];
+  struct tg_app_state *state = vm->owner;
   thread->vms_left++;
-  tg_vm_retire(generation->vms[thread->loop.index], on_vm_idle);
+  tg_list_append(&thread->retired, &state->link);
+  tg_vm_retire(vm, on_vm_idle);
 }
 
 struct retire_letter {
@@ -84,9 +88,7 @@ static void on_drained(struct tg_server *server) {
   struct tg_loop_thread *thread = of_server(server);
   struct tg_generation *generation = atomic_load(&thread->process->current);
   thread->server_drained = true;
-  struct tg_vm *vm = generation->vms[thread->loop.index];
-  tg_scope_cancel(vm->root, "shutdown");
-  retire(thread, generation);
+  retire(thread, generation); /* the work after the last answers has until the drain is over */
 }
 
 static void on_listener_closed(struct tg_listener *listener) {
@@ -101,6 +103,13 @@ struct stop_letter {
   bool force;
 };
 
+static void cancel_retired(struct tg_loop_thread *thread) {
+  for (struct tg_list *link = thread->retired.next; link != &thread->retired; link = link->next) {
+    struct tg_app_state *state = TG_CONTAINER(link, struct tg_app_state, link);
+    tg_scope_cancel(state->generation->vms[thread->loop.index]->root, "shutdown");
+  }
+}
+
 static void on_stop(struct tg_letter *letter) {
   struct stop_letter *stop = TG_CONTAINER(letter, struct stop_letter, letter);
   struct tg_loop_thread *thread = stop->thread;
@@ -112,6 +121,7 @@ static void on_stop(struct tg_letter *letter) {
     thread->server.drained = on_drained;
     tg_server_drain(&thread->server);
   }
+  if (force) cancel_retired(thread);
   /* A letter that came after the thread's end is opened when there are no generations any more. */
   if (!force || thread->server_drained) return;
   struct tg_generation *generation = atomic_load(&thread->process->current);
@@ -196,6 +206,7 @@ static tg_status open_listeners(struct tg_loop_thread *thread, char *why, size_t
 tg_status tg_loop_thread_init(struct tg_loop_thread *thread, struct tg_process *process,
                               unsigned index, char *why, size_t why_size) {
   thread->process = process;
+  tg_list_init(&thread->retired);
   tg_status status = tg_loop_init(&thread->loop, index);
   if (status) {
     snprintf(why, why_size, "cannot make an event loop: %s", tg_status_text(status));

@@ -23,7 +23,8 @@ struct tg_loop_thread {
   bool started;
   bool stopping;
   bool server_drained;
-  unsigned vms_left; /* states of this loop that are not idle yet, at the end */
+  unsigned vms_left;      /* states of this loop that are not idle yet, at the end */
+  struct tg_list retired; /* these states: struct tg_app_state */
 };
 
 /* Prepares loop number `index` with sockets of its own for every address of the process (the first

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -161,6 +162,12 @@ size_t tg_stream_queued(const struct tg_stream *stream) {
 bool tg_stream_full(struct tg_stream *stream) {
   if (tg_stream_queued(stream) >= TG_STREAM_HIGH) stream->full = true;
   return stream->full;
+}
+
+bool tg_stream_unread(const struct tg_stream *stream) {
+  uv_os_fd_t fd;
+  int bytes = 0;
+  return uv_fileno(&stream->uv.handle, &fd) == 0 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 void tg_stream_shut(struct tg_stream *stream) {

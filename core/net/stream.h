@@ -86,6 +86,9 @@ bool tg_stream_full(struct tg_stream *stream);
 /* After an end of file: has the peer gone altogether (a reset), and not only ended its side? */
 bool tg_stream_hung_up(const struct tg_stream *stream);
 
+/* Have bytes come that were not read yet? */
+bool tg_stream_unread(const struct tg_stream *stream);
+
 /* Ends our side of the connection (FIN); only when nothing is queued. */
 void tg_stream_shut(struct tg_stream *stream);
 

@@ -350,7 +350,8 @@ void tg_connection_drain(struct tg_connection *conn) {
   if (conn->closed || conn->phase == TG_PHASE_LINGER) return;
   struct tg_exchange *exchange = conn->exchange;
   bool begun = exchange && exchange->h1.started;
-  if (begun || tg_buffer_size(&conn->pending)) return; /* ends after its answer */
+  if (begun || tg_buffer_size(&conn->pending)) return;                 /* ends after its answer */
+  if (conn->stream.reading && tg_stream_unread(&conn->stream)) return; /* so does what has come */
   conn->close = true;
   if (tg_stream_queued(&conn->stream)) return;
   if (exchange)

@@ -131,3 +131,71 @@ def test_lifecycle_hooks_run_at_both_ends():
         server.wait_log("state begins")
         server.stop()
         assert "state ends" in server.log
+
+
+AFTER = r"""
+local tg = require "tidegate"
+return {
+  ["GET /"] = function(req)
+    req:after(function() tg.sleep(0.3) tg.log.info("after is done") end)
+    return "x"
+  end,
+  ["GET /long"] = function(req)
+    req:after(function() tg.sleep(1000) end)
+    return "x"
+  end,
+}
+"""
+
+
+def test_work_after_an_answer_has_until_the_drain_is_over():
+    with Server({"routes/index.lua": AFTER}) as server:
+        assert server.ask("/").status == 200
+        server.stop()
+        assert "after is done" in server.log
+        assert "cancelled" not in server.log
+
+
+def test_work_after_an_answer_of_an_old_generation_is_cancelled_by_then():
+    with Server({"routes/index.lua": AFTER, "tidegate.lua": "return { timeouts = { drain = 0.3 } }"}) as server:
+        assert server.ask("/long").status == 200
+        server.write("routes/index.lua", AFTER.replace('return "x"', 'return "new"'))
+        server.signal(signal.SIGHUP)
+        until(lambda: server.ask("/").body == b"new", what="the new generation")
+        begun = time.monotonic()
+        server.stop()  # with status 0
+        assert time.monotonic() - begun < 1.5 * SLOW
+
+
+def test_what_was_sent_before_the_end_is_answered():
+    """A loop that is busy when TERM comes has requests in the kernel that it has not seen."""
+    files = {"routes/index.lua": r"""
+return {
+  ["GET /"] = function() return "x" end,
+  ["GET /busy"] = function() local till = os.clock() + 0.5 while os.clock() < till do end return "x" end,
+}"""}
+    with Server(files, loops=1) as server:
+        kept = server.connect()
+        assert kept.ask("/").status == 200
+        busy = server.connect()
+        busy.send(request(target="/busy"))
+        time.sleep(0.1)
+        fresh = server.connect()
+        for conn in (fresh, kept):
+            conn.send(request())
+        time.sleep(0.1)
+        server.signal(signal.SIGTERM)
+        for conn in (busy, fresh, kept):
+            with conn:
+                assert conn.response().status == 200
+        server.stop()
+
+
+@pytest.mark.parametrize("body", ["while true do pcall(tg.sleep, 1) end", "error('no')"])
+def test_on_stop_that_does_not_end_well(body):
+    files = {"tidegate.lua": "local tg = require 'tidegate' return { timeouts = { drain = 0.1 }, on_stop = function() " + body + " end }",
+             "routes/index.lua": "return function() return 'x' end"}
+    with Server(files, loops=1) as server:
+        assert server.ask("/").status == 200
+        server.stop()
+        assert "on_stop failed" in server.log
