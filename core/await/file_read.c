@@ -48,6 +48,7 @@ static int finish(struct tg_op *op, lua_State *L) {
   read->file->busy = false;
   if (result > 0) read->file->offset += (uint64_t)result;
   luaL_unref(read->vm->L, LUA_REGISTRYINDEX, read->file_ref);
+  tg_vm_release(read->vm);
   if (L && result > 0) {
     lua_pushcfunction(L, l_push);
     lua_pushlightuserdata(L, read);
@@ -84,6 +85,7 @@ int tg_await_file_read(lua_State *L) {
                           (int64_t)file->offset, on_read);
   if (status == 0) {
     file->busy = true;
+    tg_vm_hold(read->vm); /* an abandoned read outlives its task */
     return tg_op_suspend(L, &read->op);
   }
   luaL_unref(L, LUA_REGISTRYINDEX, file_ref);

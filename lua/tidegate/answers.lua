@@ -88,8 +88,12 @@ function M.stream(run, opts)
     throw("not_function", "tg.stream: got " .. type(run) .. "; pass a function that takes `out`")
   end
   local made = answer("stream", opts, { run = run })
+  local length = opts and opts.length
+  if length ~= nil and (type(length) ~= "number" or length < 0 or length > 2 ^ 53 or length % 1 ~= 0) then
+    throw("bad_answer", "tg.stream: the length is a whole number of bytes")
+  end
   made.type = opts and opts.type or "application/octet-stream"
-  made.length = opts and opts.length
+  made.length = length
   return made
 end
 

@@ -195,3 +195,11 @@ def test_misuse_is_told_at_the_line_of_the_caller(call, words):
     with Server(files) as server:
         assert server.ask("/").status == 500
         server.wait_log("routes/index.lua:3: " + words)
+
+
+@pytest.mark.parametrize("length", ["-1", "0/0", "math.huge", "1.5", "'5'"])
+def test_a_stream_of_no_possible_length(length):
+    code = "return function() return require('tidegate').stream(function(out) out:write('x') end, { length = " + length + " }) end"
+    with Server({"routes/index.lua": code}, loops=1) as server:
+        assert server.ask("/").status == 500
+        server.wait_log("the length is a whole number")
