@@ -321,11 +321,14 @@ struct tg_slice tg_handler_request_id(struct tg_vm *vm) {
   return tg_slice(vm->scratch.data, tg_exchange_id(handling->exchange, vm->scratch.data));
 }
 
+bool tg_handler_unfinished(const struct tg_handling *handling) {
+  return handling->scope.total > 1 || handling->task->defers_ref != LUA_NOREF ||
+         handling->spawned_ref != LUA_NOREF;
+}
+
 /* unfinished(handling): has the handler spawned tasks that are alive, or deferred work? */
 static int l_unfinished(lua_State *L) {
-  struct tg_handling *handling = lua_touserdata(L, 1);
-  lua_pushboolean(L, handling->scope.total > 1 || handling->task->defers_ref != LUA_NOREF ||
-                         handling->spawned_ref != LUA_NOREF);
+  lua_pushboolean(L, tg_handler_unfinished(lua_touserdata(L, 1)));
   return 1;
 }
 

@@ -18,6 +18,7 @@ struct tg_handling {
   struct tg_task *task;              /* the handler's own; NULL when it has ended */
   struct tg_exchange_ticket *ticket; /* what req and out find the exchange by; NULL before */
   struct tg_error_view *error;       /* the failure that is to be answered */
+  bool settled;                      /* what the handler began or deferred was dealt with */
   bool streaming;                    /* the head of a stream was decided */
   bool *concluded;                   /* told to tg_handler_start while that runs; else NULL */
   int spawned_ref;                   /* list of tg.spawn's tasks, or LUA_NOREF */
@@ -34,6 +35,9 @@ struct tg_handling *tg_handler_current(struct tg_vm *vm);
 /* Request id of the running task, or an empty slice; valid until the next call. */
 struct tg_slice tg_handler_request_id(struct tg_vm *vm);
 
+/* Has the handler spawned tasks, or deferred work? */
+bool tg_handler_unfinished(const struct tg_handling *handling);
+
 /* Fills the reference of an object that is made for this handling. May throw (memory). */
 void tg_handler_refer(lua_State *L, struct tg_handling *handling, struct tg_exchange_ref *ref);
 
@@ -41,7 +45,8 @@ void tg_handler_refer(lua_State *L, struct tg_handling *handling, struct tg_exch
 int tg_request_new(lua_State *L);   /* (handling) -> req */
 void tg_request_open(lua_State *L); /* metatable */
 
-/* bind/response.c: respond(handling, ...) -> nothing, or fn, out for a stream. */
+/* bind/response.c: respond(handling, ...) -> nothing; fn, out for a stream;
+ * or true, once, when there is work to be settled before the answer. */
 int tg_response_respond(lua_State *L);
 void tg_response_open(lua_State *L);
 

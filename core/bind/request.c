@@ -14,7 +14,8 @@
 
 struct tg_request_object {
   struct tg_exchange_ref ref; /* first: see server/exchange.h */
-  bool has_cache;             /* its environment is a table of its own */
+  int kept;       /* the environment is the table of this field (index + 1); 0: of none */
+  bool has_cache; /* the environment holds the tables of several fields, by name */
 };
 
 enum { SLOT_REQUEST_META = 0 };
@@ -245,16 +246,45 @@ static const struct {
 
 /* ---- the object ---- */
 
-/* Upvalues: 1 field name -> index in `fields` + 1; 2 methods of _core/request.lua. */
+/* Keeps the table on top as the value of field `index`. Most handlers look at one such field: its
+ * table is the environment itself then, and costs nothing more. */
+static void keep(lua_State *L, struct tg_request_object *object, int index) {  // req .. value
+  if (!object->has_cache && !object->kept) {
+    lua_pushvalue(L, -1);
+    lua_setfenv(L, 1);
+    object->kept = index;
+    return;
+  }
+  if (!object->has_cache) {
+    lua_createtable(L, 0, 4);  // .. value cache
+    lua_getfenv(L, 1);         // .. value cache first
+    lua_setfield(L, -2, fields[object->kept - 1].name);
+    lua_setfenv(L, 1);  // .. value
+    object->has_cache = true;
+    object->kept = 0;
+  }
+  lua_getfenv(L, 1);     // .. value cache
+  lua_pushvalue(L, -2);  // .. value cache value
+  lua_setfield(L, -2, fields[index - 1].name);
+  lua_pop(L, 1);
+}
+
+static bool push_kept(lua_State *L, const struct tg_request_object *object, int index) {
+  if (object->kept == index) {
+    lua_getfenv(L, 1);  // .. value
+    return true;
+  }
+  if (!object->has_cache) return false;
+  lua_getfenv(L, 1);                            // .. cache
+  lua_getfield(L, -1, fields[index - 1].name);  // .. cache value
+  return lua_istable(L, -1);
+}
+
+/* Upvalues: 1 field name -> index in `fields` + 1; 2 methods of _core/request.lua. Texts are made
+ * anew at each reading, which is as cheap as finding them; tables are kept, so that req.ctx is one.
+ */
 static int l_index(lua_State *L) {
   struct tg_request_object *object = lua_touserdata(L, 1);
-  if (object->has_cache) {
-    lua_getfenv(L, 1);    // req key cache
-    lua_pushvalue(L, 2);  // req key cache key
-    lua_rawget(L, -2);    // req key cache value
-    if (!lua_isnil(L, -1)) return 1;
-  }
-  lua_settop(L, 2);
   lua_pushvalue(L, 2);
   lua_rawget(L, lua_upvalueindex(1));  // req key index
   int index = (int)lua_tointeger(L, -1);
@@ -263,21 +293,13 @@ static int l_index(lua_State *L) {
     lua_rawget(L, lua_upvalueindex(2));  // req key index method
     return 1;
   }
+  if (push_kept(L, object, index)) return 1;
   struct tg_exchange *x = tg_exchange_of(&object->ref);
   if (!x)
     tg_error_throw(L, "request_over", "req.%s: this request has been answered already",
                    lua_tostring(L, 2));
-  fields[index - 1].push(L, x);  // req key index value
-  if (!object->has_cache) {
-    lua_createtable(L, 0, 2);
-    lua_setfenv(L, 1);
-    object->has_cache = true;
-  }
-  lua_getfenv(L, 1);    // .. value cache
-  lua_pushvalue(L, 2);  // .. value cache key
-  lua_pushvalue(L, -3);
-  lua_rawset(L, -3);  // .. value cache
-  lua_pop(L, 1);
+  fields[index - 1].push(L, x);  // .. value
+  if (lua_istable(L, -1)) keep(L, object, index);
   return 1;
 }
 

@@ -226,6 +226,11 @@ int tg_response_respond(lua_State *L) {
   struct tg_handling *handling = lua_touserdata(L, 1);
   struct fields fields = {.count = 0};
   int count = lua_gettop(L) - 1;
+  if (!handling->settled && tg_handler_unfinished(handling)) {
+    handling->settled = true;
+    lua_pushboolean(L, true);
+    return 1;
+  }
   if (handling->exchange->answer_done) return 0; /* the client is gone, or was told already */
   if (count >= 2 && lua_type(L, 2) == LUA_TNUMBER) {
     lua_Number status = lua_tonumber(L, 2);

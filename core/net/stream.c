@@ -42,6 +42,7 @@ tg_status tg_stream_open(struct tg_stream *stream, struct tg_loop *loop, int fd,
   stream->loop = loop;
   stream->events = events;
   stream->flight = NULL;
+  stream->sent = 0;
   stream->reading = stream->full = stream->failed = stream->closing = stream->shut = false;
   tg_buffer_init(&stream->out);
   tg_loop_job_init(&stream->flush, on_flush);
@@ -100,6 +101,7 @@ static void tell_drained(struct tg_stream *stream) {
 static void on_written(uv_write_t *req, int status) {
   struct tg_stream_flight *flight = TG_CONTAINER(req, struct tg_stream_flight, req);
   struct tg_stream *stream = req->data;
+  stream->sent += tg_buffer_size(&flight->bytes);
   tg_buffer_deinit(&flight->bytes);
   free(flight);
   stream->flight = NULL;
@@ -144,7 +146,10 @@ void tg_stream_flush(struct tg_stream *stream) {
       fail(stream, n);
       return;
     }
-    if (n > 0) tg_buffer_consume(&stream->out, (size_t)n);
+    if (n > 0) {
+      tg_buffer_consume(&stream->out, (size_t)n);
+      stream->sent += (size_t)n;
+    }
     if (tg_buffer_size(&stream->out)) {
       queue_rest(stream);
       return;
@@ -157,6 +162,12 @@ void tg_stream_flush(struct tg_stream *stream) {
 size_t tg_stream_queued(const struct tg_stream *stream) {
   size_t flying = stream->flight ? uv_stream_get_write_queue_size(&stream->uv.stream) : 0;
   return tg_buffer_size(&stream->out) + flying;
+}
+
+uint64_t tg_stream_sent(const struct tg_stream *stream) {
+  if (!stream->flight) return stream->sent;
+  return stream->sent + tg_buffer_size(&stream->flight->bytes) -
+         uv_stream_get_write_queue_size(&stream->uv.stream);
 }
 
 bool tg_stream_full(struct tg_stream *stream) {

@@ -46,6 +46,7 @@ struct tg_stream {
   struct tg_buffer out;            /* not yet given to the kernel or to libuv */
   struct tg_stream_flight *flight; /* given to libuv, waiting for the socket */
   struct tg_loop_job flush;
+  uint64_t sent; /* bytes that the kernel has taken, without those of the flight */
   bool reading;
   bool full;
   bool failed;
@@ -79,6 +80,9 @@ void tg_stream_flush(struct tg_stream *stream);
 
 /* Bytes appended and not yet taken by the kernel. */
 size_t tg_stream_queued(const struct tg_stream *stream);
+
+/* Bytes that the kernel has taken so far: what tells a slow client from one that has stopped. */
+uint64_t tg_stream_sent(const struct tg_stream *stream);
 
 /* Should the owner stop making output until `drained`? Remembers that it was told so. */
 bool tg_stream_full(struct tg_stream *stream);

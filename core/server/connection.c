@@ -85,7 +85,7 @@ void tg_connection_update_deadline(struct tg_connection *conn) {
     tg_wheel_clear(&conn->deadline);
     return;
   }
-  if (phase == TG_PHASE_WRITE) conn->write_mark = tg_stream_queued(&conn->stream);
+  if (phase == TG_PHASE_WRITE) conn->write_mark = tg_stream_sent(&conn->stream);
   uint64_t at = now(conn);
   tg_wheel_set(&conn->server->loop->wheel, &conn->deadline, at, at + time_of(conn, phase));
 }
@@ -103,7 +103,7 @@ static void on_deadline(struct tg_wheel_node *node) {
                          TG_ETIMEOUT);
       break;
     case TG_PHASE_WRITE:
-      if (tg_stream_queued(&conn->stream) < conn->write_mark) {
+      if (tg_stream_sent(&conn->stream) != conn->write_mark) {
         conn->touched = true;
         tg_connection_update_deadline(conn);
       } else {

@@ -23,7 +23,7 @@ struct tg_connection {
   struct tg_exchange *exchange; /* being read, handled or answered; NULL between requests */
   struct tg_buffer pending;     /* read, but not yet looked at */
   struct tg_wheel_node deadline;
-  size_t write_mark;         /* queued bytes when the write deadline was set */
+  uint64_t write_mark;       /* bytes sent when the write deadline was set */
   uint32_t served;           /* answers so far */
   void (*sent)(void *owner); /* told when the queue is empty; no new exchange begins before */
   void *sent_owner;

@@ -142,6 +142,7 @@ static tg_status sink_write(struct tg_sink *sink, struct tg_slice bytes) {
   if (status) return status;
   exchange->sent_bytes += bytes.len;
   tg_stream_flush_soon(&exchange->conn->stream);
+  tg_connection_update_deadline(exchange->conn); /* also a stream that is never full may stall */
   return tg_stream_full(&exchange->conn->stream) ? TG_EAGAIN : TG_OK;
 }
 

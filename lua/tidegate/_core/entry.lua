@@ -57,11 +57,15 @@ local function settle(handling, ...)
   return send(handling, respond(handling, ...))
 end
 
+-- `respond` answers true where there is something to settle first.
 local function finish(handling, ...)
-  if unfinished(handling) then
+  local run, out = respond(handling, ...)
+  if run == nil then
+    return
+  elseif run == true then
     return settle(handling, ...)
   end
-  return send(handling, respond(handling, ...))
+  return send(handling, run, out)
 end
 
 -- Functions that take no parameter: no request object is made for them.
