@@ -389,3 +389,25 @@ def test_slow_reader_gets_everything_while_it_reads(server):
             got += len(piece)
             gate.wait(0.01)
         assert time.monotonic() - start > LIMIT or got == 16 << 20
+
+
+STREAM = r"""
+local tg = require "tidegate"
+return function()
+  return tg.stream(function(out)
+    tg.defer(function(ok) tg.log.info("stream ended: " .. tostring(ok)) end)
+    out:write(("x"):rep(190000)) tg.sleep(0.01)
+    out:write(("x"):rep(100000)) tg.sleep(0.01)
+    while true do out:write("tick") tg.sleep(0.02) end
+  end)
+end
+"""
+
+
+def test_reader_that_stops_before_the_stream_is_full():
+    """A unix socket holds little, so that the rest waits here, but less than what makes the writer wait."""
+    with Server({"routes/index.lua": STREAM, "tidegate.lua": "return { timeouts = { write = 0.3 } }"},
+                listen=("unix:s.sock",)) as server:
+        with Conn(str(server.folder / "s.sock")) as conn:
+            conn.send(request())
+            server.wait_log("stream ended: false")
