@@ -19,31 +19,31 @@ static void on_last_resort(struct tg_timer *timer) {
 }
 
 static void on_drain_over(struct tg_timer *timer) {
-  struct tg_shutdown *signals = TG_CONTAINER(timer, struct tg_shutdown, drain);
-  struct tg_process *process = signals->process;
+  struct tg_shutdown *shutdown = TG_CONTAINER(timer, struct tg_shutdown, drain);
+  struct tg_process *process = shutdown->process;
   for (unsigned i = 0; i < process->loop_count; i++) tg_loop_thread_stop(process->loops[i], true);
-  (void)!tg_timer_start(&process->control.timers, &signals->last, tg_clock_now() + 2 * TG_SECOND,
+  (void)!tg_timer_start(&process->control.timers, &shutdown->last, tg_clock_now() + 2 * TG_SECOND,
                         on_last_resort);
 }
 
 static void start_drain(struct tg_process *process) {
-  struct tg_shutdown *signals = process->shutdown;
+  struct tg_shutdown *shutdown = process->shutdown;
   process->stopping = true;
   if (process->watcher) tg_watcher_close(process->watcher);
   process->watcher = NULL;
   tg_process_say(process, TG_LOG_INFO, "stopping: finishing what was begun", NULL, NULL);
   for (unsigned i = 0; i < process->loop_count; i++) tg_loop_thread_stop(process->loops[i], false);
-  (void)!tg_timer_start(&process->control.timers, &signals->drain,
+  (void)!tg_timer_start(&process->control.timers, &shutdown->drain,
                         tg_clock_now() + process->settings.timeouts_drain, on_drain_over);
 }
 
 void tg_process_stop(struct tg_process *process) {
-  struct tg_shutdown *signals = process->shutdown;
+  struct tg_shutdown *shutdown = process->shutdown;
   if (!process->stopping) {
     start_drain(process);
-  } else if (tg_timer_active(&signals->drain)) {
-    tg_timer_stop(&process->control.timers, &signals->drain);
-    on_drain_over(&signals->drain);
+  } else if (tg_timer_active(&shutdown->drain)) {
+    tg_timer_stop(&process->control.timers, &shutdown->drain);
+    on_drain_over(&shutdown->drain);
   }
 }
 
@@ -82,20 +82,20 @@ static void on_signal(uv_signal_t *handle_, int number) {
   }
 }
 
-void tg_shutdown_open(struct tg_process *process, struct tg_shutdown *signals) {
+void tg_shutdown_open(struct tg_process *process, struct tg_shutdown *shutdown) {
   static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE};
-  signals->process = process;
-  process->shutdown = signals;
+  shutdown->process = process;
+  process->shutdown = shutdown;
   for (int i = 0; i < 5; i++) {
-    uv_signal_init(&process->control.uv, &signals->handles[i]);
-    signals->handles[i].data = process;
-    uv_signal_start(&signals->handles[i], on_signal, numbers[i]);
-    uv_unref((uv_handle_t *)&signals->handles[i]);
+    uv_signal_init(&process->control.uv, &shutdown->handles[i]);
+    shutdown->handles[i].data = process;
+    uv_signal_start(&shutdown->handles[i], on_signal, numbers[i]);
+    uv_unref((uv_handle_t *)&shutdown->handles[i]);
   }
 }
 
-void tg_shutdown_close(struct tg_process *process, struct tg_shutdown *signals) {
-  for (int i = 0; i < 5; i++) uv_close((uv_handle_t *)&signals->handles[i], NULL);
-  tg_timer_stop(&process->control.timers, &signals->drain);
-  tg_timer_stop(&process->control.timers, &signals->last);
+void tg_shutdown_close(struct tg_process *process, struct tg_shutdown *shutdown) {
+  for (int i = 0; i < 5; i++) uv_close((uv_handle_t *)&shutdown->handles[i], NULL);
+  tg_timer_stop(&process->control.timers, &shutdown->drain);
+  tg_timer_stop(&process->control.timers, &shutdown->last);
 }
