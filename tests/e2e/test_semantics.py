@@ -199,7 +199,7 @@ def test_F1_hundred_sleepers_on_one_loop(server):
     server.ask("/quick")
     answers, took = ask_all(server, "/sleep?s=0.1", 100)
     assert [a.status for a in answers] == [200] * 100
-    assert took < 0.2 * SLOW
+    assert took < (0.2 if not SANITIZER else 1)
 
 
 class Poller(threading.Thread):
