@@ -356,6 +356,7 @@ void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
     if (most < TG_SECOND) most = TG_SECOND;
     if (!run_hook(vm, state->on_stop_ref, most, &errors)) log_stop(vm, &errors);
     tg_load_errors_deinit(&errors);
+    tg_scope_close_owned(vm->root);
   }
   done(vm);
 }

@@ -34,6 +34,7 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
   if (scope->cancelled) memcpy(scope->reason, parent->reason, sizeof scope->reason);
   tg_list_init(&scope->tasks);
   tg_list_init(&scope->inner);
+  tg_list_init(&scope->owned);
   tg_list_init(&scope->link);
   if (parent) tg_list_append(&parent->inner, &scope->link);
 }
@@ -49,8 +50,26 @@ static void orphan(struct tg_scope *inner) {
   inner->exchange = NULL;
 }
 
+struct tg_scope *tg_scope_owner(struct tg_vm *vm) {
+  return vm->running ? vm->running->scope->top : vm->root;
+}
+
+void tg_scope_own(struct tg_scope *scope, struct tg_owned *owned) {
+  tg_list_remove(&owned->link);
+  tg_list_append(&scope->owned, &owned->link);
+}
+
+void tg_scope_close_owned(struct tg_scope *scope) {
+  while (!tg_list_empty(&scope->owned)) {
+    struct tg_owned *owned = TG_CONTAINER(scope->owned.prev, struct tg_owned, link);
+    tg_list_remove(&owned->link);
+    owned->close(owned);
+  }
+}
+
 void tg_scope_deinit(struct tg_scope *scope) {
   TG_CHECK(scope->alive == 0);
+  tg_scope_close_owned(scope);
   while (!tg_list_empty(&scope->inner))
     orphan(TG_CONTAINER(scope->inner.next, struct tg_scope, link));
   tg_timer_stop(&scope->vm->loop->timers, &scope->timer);

@@ -15,11 +15,20 @@
 #include "script/op.h"
 #include "script/vm.h"
 
+/* Something that ends with a scope: a socket, a file, a process. Embedded in what it is about. */
+struct tg_owned {
+  struct tg_list link;
+  /* The scope has ended, its tasks before it: let go of everything, soon. No Lua, no failure; it
+   * may free the memory around `owned`, which is in no list any more. */
+  void (*close)(struct tg_owned *owned);
+};
+
 struct tg_scope {
   struct tg_vm *vm;
   struct tg_scope *parent;
   struct tg_list tasks; /* owned by it */
   struct tg_list inner; /* scopes opened inside it */
+  struct tg_list owned; /* what ends with it, the latest last */
   struct tg_list link;  /* in parent->inner */
   struct tg_scope *top; /* the request's or the application's scope around it */
   unsigned alive;       /* tasks of this scope that have not ended */
@@ -61,8 +70,26 @@ struct tg_task {
 /* Opens a scope inside `parent` (NULL for a root). Nothing can fail. */
 void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *parent);
 
-/* Takes it out of its parent. Its tasks and inner scopes must have ended. */
+/* Takes it out of its parent, and closes what it owns, the latest first. Its tasks and inner scopes
+ * must have ended. */
 void tg_scope_deinit(struct tg_scope *scope);
+
+/* The scope that owns what the running code opens: its request, job or script, not the innermost
+ * scope, because a socket that a child of gather opened is for the one who gathered. The
+ * application's where no task runs. */
+struct tg_scope *tg_scope_owner(struct tg_vm *vm);
+
+/* From now on `owned`, whose `close` is set and whose link is a list head, ends with `scope`; it
+ * may belong to another one before. */
+void tg_scope_own(struct tg_scope *scope, struct tg_owned *owned);
+
+/* Closes what it owns now, the latest first; on the thread of its loop. */
+void tg_scope_close_owned(struct tg_scope *scope);
+
+/* It has ended by itself, or its user has closed it. */
+static inline void tg_owned_release(struct tg_owned *owned) {
+  tg_list_remove(&owned->link);
+}
 
 /* Cancels it with everything inside. `reason` is a code. Tasks notice at their next suspension,
  * those that wait have their op cancelled now. Idempotent. */
