@@ -136,6 +136,27 @@ static void on_readable(uv_poll_t *uv, int status, int events) {
   if (status == 0) accept_batch(uv->data, BATCH);
 }
 
+static void close_descriptors(struct tg_listener *listener) {
+  close(listener->fd);
+  if (listener->reserve >= 0) close(listener->reserve);
+  listener->fd = listener->reserve = -1;
+}
+
+static void on_closed(uv_handle_t *uv) {
+  struct tg_listener *listener = uv->data;
+  if (listener->closed) listener->closed(listener);
+}
+
+/* The descriptors go at once, not with the handle: what connects between the last accept and the
+ * close is reset by the kernel. */
+static void stop(struct tg_listener *listener) {
+  listener->open = false;
+  tg_wheel_remove(&listener->loop->wheel, &listener->resume);
+  uv_poll_stop(&listener->poll);
+  close_descriptors(listener);
+  uv_close((uv_handle_t *)&listener->poll, on_closed);
+}
+
 tg_status tg_listener_open(struct tg_listener *listener, struct tg_loop *loop, int fd,
                            bool is_unix) {
   listener->loop = loop;
@@ -144,23 +165,21 @@ tg_status tg_listener_open(struct tg_listener *listener, struct tg_loop *loop, i
   listener->reserve = open_reserve();
   tg_wheel_node_init(&listener->resume, on_resume);
   tg_status status = uv_poll_init(&loop->uv, &listener->poll, fd);
-  if (status) return status;
+  if (status) {
+    close_descriptors(listener);
+    return status;
+  }
   listener->poll.data = listener;
   listener->open = true;
-  return uv_poll_start(&listener->poll, UV_READABLE, on_readable);
-}
-
-static void on_closed(uv_handle_t *uv) {
-  struct tg_listener *listener = uv->data;
-  close(listener->fd);
-  if (listener->reserve >= 0) close(listener->reserve);
-  if (listener->closed) listener->closed(listener);
+  status = uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+  if (status == TG_OK) return TG_OK;
+  listener->closed = NULL;
+  stop(listener);
+  return status;
 }
 
 void tg_listener_close(struct tg_listener *listener) {
   if (!listener->open) return;
   accept_batch(listener, BACKLOG);
-  listener->open = false;
-  tg_wheel_remove(&listener->loop->wheel, &listener->resume);
-  uv_close((uv_handle_t *)&listener->poll, on_closed);
+  if (listener->open) stop(listener);
 }

@@ -39,11 +39,13 @@ struct tg_listener {
  * chose. */
 TG_MUST_CHECK tg_status tg_listener_bind(struct tg_address *address, bool first, int *fd);
 
-/* Starts accepting on `fd`, which now belongs to the listener. Callbacks and owner must be set. */
+/* Starts accepting on `fd`, which now belongs to the listener. Callbacks and owner must be set.
+ * After an error `fd` is closed; the memory must stay until the loop is closed. */
 TG_MUST_CHECK tg_status tg_listener_open(struct tg_listener *listener, struct tg_loop *loop, int fd,
                                          bool is_unix);
 
-/* Accepts what the kernel has already established, then stops for good and closes the socket.
+/* Accepts what the kernel has already established, then stops for good; the socket is closed when
+ * this returns.
  * `closed` (may be NULL) is called when the memory may go. */
 void tg_listener_close(struct tg_listener *listener);
 
