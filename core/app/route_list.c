@@ -33,9 +33,11 @@ static void read_listen(lua_State *L, int config, struct tg_config *out) {
   lua_getfield(L, config, "listen");  // .. listen
   size_t count = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
   out->listen = calloc(count + 1, sizeof(char *));
-  for (size_t i = 0; out->listen && i < count; i++) {
+  if (!out->listen) tg_error_misuse(L, "not enough memory");
+  for (size_t i = 0; i < count; i++) {
     lua_rawgeti(L, -1, (int)i + 1);
     out->listen[i] = strdup(lua_tostring(L, -1));
+    if (!out->listen[i]) tg_error_misuse(L, "not enough memory");
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
