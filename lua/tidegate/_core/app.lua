@@ -10,18 +10,8 @@ local config_check = require("tidegate._pure.config")
 local key_scan = require("tidegate._pure.key_scan")
 local route_key = require("tidegate._pure.route_key")
 local routes = require("tidegate._core.routes")
+local sorted_keys = require("tidegate._pure.sorted_keys")
 local spec_check = require("tidegate._pure.spec")
-
-local function sorted_keys(t)
-  local out = {}
-  for key in pairs(t) do
-    out[#out + 1] = key
-  end
-  table.sort(out, function(a, b)
-    return tostring(a) < tostring(b)
-  end)
-  return out
-end
 
 local function by_path(a, b)
   return a.path < b.path

@@ -1,6 +1,7 @@
 -- Checks the table of tidegate.lua and brings it into one shape. Numbers have their ranges in base/settings.h, whose
 -- rows come as `settings`.
 
+local sorted_keys = require("tidegate._pure.sorted_keys")
 local suggest = require("tidegate._pure.suggest")
 local shown = require("tidegate._pure.spec").shown
 
@@ -13,17 +14,6 @@ local POOL_NAME = "^[%a_][%w_%-]*$"
 
 local function key_path(...)
   return { ... }
-end
-
-local function sorted_keys(t)
-  local out = {}
-  for key in pairs(t) do
-    out[#out + 1] = key
-  end
-  table.sort(out, function(a, b)
-    return tostring(a) < tostring(b)
-  end)
-  return out
 end
 
 -- Is it a list without holes?
