@@ -272,7 +272,7 @@ static bool run_hook(struct tg_vm *vm, int ref, uint64_t most, struct tg_load_er
     task->owner = &run;
     task->ended = on_hook_ended;
     task->cpu_budget = LOAD_BUDGET;
-    if (most) (void)!tg_scope_deadline(&own, tg_clock_now() + most);
+    if (most) (void)!tg_scope_deadline(&own, tg_loop_time(vm->loop) + most);
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, ref);
     tg_task_start(task, 0);
     while (!run.ended || own.total) uv_run(&vm->loop->uv, UV_RUN_ONCE);

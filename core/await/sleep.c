@@ -50,7 +50,7 @@ int tg_await_sleep(lua_State *L) {
   if (!sleep) tg_error_throw(L, "out_of_memory", "tg.sleep: no memory");
   tg_op_init(&sleep->op, &kind);
   sleep->timers = &vm->loop->timers;
-  uint64_t due = tg_clock_now() + (uint64_t)(seconds * 1e9);
+  uint64_t due = tg_loop_time(vm->loop) + (uint64_t)(seconds * 1e9);
   if (tg_timer_start(sleep->timers, &sleep->timer, due, on_due)) {
     free(sleep);
     tg_error_throw(L, "out_of_memory", "tg.sleep: no memory");

@@ -36,12 +36,46 @@ static void run_round(struct tg_loop *loop) {
     uv_idle_stop(&loop->idle);
 }
 
+/* libuv counts: what is left when the loop's own handles are not looked at is somebody else's. A
+ * handle that was unreferenced by its owner is one that nobody waits for. */
+bool tg_loop_waits_outside(struct tg_loop *loop) {
+  bool timed = uv_has_ref((uv_handle_t *)&loop->timers.uv);
+  if (timed) uv_unref((uv_handle_t *)&loop->timers.uv);
+  if (loop->idling) uv_unref((uv_handle_t *)&loop->idle);
+  uv_unref((uv_handle_t *)&loop->mailbox.uv);
+  bool waits = uv_loop_alive(&loop->uv);
+  uv_ref((uv_handle_t *)&loop->mailbox.uv);
+  if (loop->idling) uv_ref((uv_handle_t *)&loop->idle);
+  if (timed) uv_ref((uv_handle_t *)&loop->timers.uv);
+  return waits;
+}
+
+bool tg_loop_idle(struct tg_loop *loop) {
+  return tg_list_empty(&loop->ready) && tg_list_empty(&loop->flushes) && !loop->timers.count &&
+         !tg_loop_waits_outside(loop);
+}
+
+/* The last moment before the loop would sleep. */
+static void settle_clock(struct tg_loop *loop) {
+  if (loop->idling) return; /* there is work: no time passes */
+  if (tg_loop_waits_outside(loop)) {
+    tg_loop_clock_go(loop->fake);
+  } else if (loop->timers.count) {
+    tg_loop_clock_jump(loop->fake, loop->timers.heap[0]->due);
+    tg_timers_rearm(&loop->timers);
+  }
+}
+
 static void on_prepare(uv_prepare_t *uv) {
-  run_round(uv->data);
+  struct tg_loop *loop = uv->data;
+  run_round(loop);
+  if (TG_UNLIKELY(loop->fake)) settle_clock(loop);
 }
 
 static void on_check(uv_check_t *uv) {
-  run_round(uv->data);
+  struct tg_loop *loop = uv->data;
+  if (TG_UNLIKELY(loop->fake)) tg_loop_clock_stand(loop->fake);
+  run_round(loop);
 }
 
 static tg_status init_handles(struct tg_loop *loop) {
@@ -77,6 +111,13 @@ tg_status tg_loop_init(struct tg_loop *loop, unsigned index) {
     (void)uv_loop_close(&loop->uv);
   }
   return status;
+}
+
+void tg_loop_set_clock(struct tg_loop *loop, struct tg_loop_clock *clock) {
+  TG_CHECK(loop->timers.count == 0);
+  loop->fake = clock;
+  loop->timers.clock = clock;
+  loop->timers.armed = UINT64_MAX;
 }
 
 void tg_loop_run(struct tg_loop *loop) {

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/status.h"
+#include "loop/clock.h"
 #include "loop/mailbox.h"
 #include "loop/timer.h"
 #include "loop/timer_wheel.h"
@@ -38,7 +39,8 @@ struct tg_loop {
   struct tg_list flushes; /* after the jobs of a round */
   bool idling;
   bool scratch_lent;
-  uint64_t now; /* monotonic nanoseconds, read once a turn */
+  uint64_t now;               /* monotonic nanoseconds, read once a turn */
+  struct tg_loop_clock *fake; /* tests: the clock of its timers; NULL: the process's own */
   struct tg_timers timers;
   struct tg_wheel wheel;
   struct tg_mailbox mailbox;
@@ -90,6 +92,27 @@ static inline void tg_loop_lend_buffer(struct tg_loop *loop, struct tg_buffer *b
 
 /* Takes the memory of an emptied buffer back, so that idle streams hold none. */
 void tg_loop_take_buffer(struct tg_loop *loop, struct tg_buffer *buffer);
+
+/* Gives the loop a fake clock, or with NULL the process's own back; `clock` is the caller's, and no
+ * timer may be active. */
+void tg_loop_set_clock(struct tg_loop *loop, struct tg_loop_clock *clock);
+
+/* The loop's clock, read now: every deadline for tg_timer_start is made of it. */
+static inline uint64_t tg_loop_time(const struct tg_loop *loop) {
+  return loop->fake ? tg_loop_clock_time(loop->fake) : tg_clock_now();
+}
+
+/* Nanoseconds since 1970, by the loop's clock. */
+static inline uint64_t tg_loop_wall(const struct tg_loop *loop) {
+  return loop->fake ? tg_loop_clock_wall(loop->fake) : tg_clock_wall();
+}
+
+/* Is something under way that does not come from this loop alone: an active handle or a request of
+ * libuv besides the loop's own? Letters of other threads are not foreseen. Own thread. */
+bool tg_loop_waits_outside(struct tg_loop *loop);
+
+/* Has nothing to do and nothing to wait for: no job, no timer, nothing outside. Own thread. */
+bool tg_loop_idle(struct tg_loop *loop);
 
 /* Reads the clock anew; for code that has just spent time. */
 static inline void tg_loop_update(struct tg_loop *loop) {

@@ -7,6 +7,11 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "loop/clock.h"
+
+static uint64_t time_of(const struct tg_timers *timers) {
+  return timers->clock ? tg_loop_clock_time(timers->clock) : tg_clock_now();
+}
 
 static bool before(const struct tg_timer *a, const struct tg_timer *b) {
   return a->due != b->due ? a->due < b->due : a->order < b->order;
@@ -50,20 +55,25 @@ static void arm(struct tg_timers *timers) {
   /* libuv's clock was read when the turn began and may lag behind; rounding up keeps us from early,
    * empty wake-ups, and from waiting less than was asked. */
   uv_update_time(timers->uv.loop);
-  uint64_t now = tg_clock_now();
+  uint64_t now = time_of(timers);
   uint64_t wait = first > now ? (first - now + TG_MILLISECOND - 1) / TG_MILLISECOND : 0;
   uv_timer_start(&timers->uv, on_timer, wait, 0);
 }
 
 static void on_timer(uv_timer_t *uv) {
   struct tg_timers *timers = uv->data;
-  uint64_t now = tg_clock_now();
+  uint64_t now = time_of(timers);
   timers->armed = UINT64_MAX;
   while (timers->count && timers->heap[0]->due <= now) {
     struct tg_timer *timer = timers->heap[0];
     tg_timer_stop(timers, timer);
     timer->fire(timer);
   }
+  arm(timers);
+}
+
+void tg_timers_rearm(struct tg_timers *timers) {
+  timers->armed = UINT64_MAX;
   arm(timers);
 }
 

@@ -13,8 +13,10 @@
 
 #include "base/status.h"
 
+struct tg_loop_clock;
+
 struct tg_timer {
-  uint64_t due;   /* monotonic nanoseconds */
+  uint64_t due;   /* monotonic nanoseconds, of the loop's clock */
   uint64_t order; /* equal deadlines fire in order of starting */
   size_t slot;    /* place in the heap + 1; 0 while stopped */
   void (*fire)(struct tg_timer *timer);
@@ -25,10 +27,14 @@ struct tg_timers {
   size_t count, cap;
   uint64_t next_order;
   uint64_t armed; /* what the libuv timer is set to; UINT64_MAX when it is stopped */
+  const struct tg_loop_clock *clock; /* by which they are due; NULL: the process's own */
   uv_timer_t uv;
 };
 
 TG_MUST_CHECK tg_status tg_timers_init(struct tg_timers *timers, uv_loop_t *uv);
+
+/* Its clock has jumped: looks at once what is due. */
+void tg_timers_rearm(struct tg_timers *timers);
 
 /* Stops all timers and begins to close the handle. */
 void tg_timers_close(struct tg_timers *timers);

@@ -183,12 +183,12 @@ static int l_yieldable(lua_State *L) {
 /* ---- time, files, output ---- */
 
 static int l_now(lua_State *L) {
-  lua_pushnumber(L, (double)tg_clock_now() / 1e9);
+  lua_pushnumber(L, (double)tg_loop_time(tg_vm_of(L)->loop) / 1e9);
   return 1;
 }
 
 static int l_time(lua_State *L) {
-  lua_pushnumber(L, (double)tg_clock_wall() / 1e9);
+  lua_pushnumber(L, (double)tg_loop_wall(tg_vm_of(L)->loop) / 1e9);
   return 1;
 }
 
