@@ -17,6 +17,8 @@
 
 #define PENDING_MAX 65536u
 #define LINGER_TIME (2 * TG_SECOND)
+/* How long a drain waits for a request of a client that has just connected. */
+#define FRESH_TIME (TG_SECOND / 2)
 
 static struct tg_connection *of_stream(struct tg_stream *stream) {
   return TG_CONTAINER(stream, struct tg_connection, stream);
@@ -48,25 +50,43 @@ void tg_connection_abort(struct tg_connection *conn, tg_status why) {
   tell_sent(conn);
 }
 
+/* Has a request begun to come? Blank lines before it do not count. */
+static bool begun(const struct tg_connection *conn) {
+  return conn->exchange && conn->exchange->h1.started;
+}
+
+/* Gives an exchange back that has got no more than blank lines: no request will come any more. */
+static void drop_blank(struct tg_connection *conn) {
+  struct tg_exchange *exchange = conn->exchange;
+  if (!exchange || begun(conn)) return;
+  conn->exchange = NULL;
+  tg_exchange_lose(exchange, TG_ECANCELLED);
+}
+
 /* ---- deadlines ---- */
 
 static enum tg_connection_phase phase_of(const struct tg_connection *conn) {
   const struct tg_exchange *exchange = conn->exchange;
   if (conn->phase == TG_PHASE_LINGER) return TG_PHASE_LINGER;
   if (tg_stream_queued(&conn->stream)) return TG_PHASE_WRITE;
-  if (!exchange || !exchange->h1.started) return TG_PHASE_IDLE;
+  if (!begun(conn)) return TG_PHASE_IDLE;
   if (!exchange->head_done) return TG_PHASE_HEAD;
   bool waits_for_continue = exchange->request->expect_continue && !exchange->continued;
   if (!exchange->request_done && conn->stream.reading && !waits_for_continue) return TG_PHASE_BODY;
   return TG_PHASE_NONE;
 }
 
+static uint64_t idle_time(const struct tg_connection *conn) {
+  const struct tg_settings *settings = conn->server->settings;
+  uint64_t time = conn->served ? settings->timeouts_keepalive : settings->timeouts_header;
+  return conn->server->draining && time > FRESH_TIME ? FRESH_TIME : time;
+}
+
 static uint64_t time_of(const struct tg_connection *conn, enum tg_connection_phase phase) {
   const struct tg_settings *settings = conn->server->settings;
   switch (phase) {
     case TG_PHASE_NONE: return 0;
-    case TG_PHASE_IDLE:
-      return conn->served ? settings->timeouts_keepalive : settings->timeouts_header;
+    case TG_PHASE_IDLE: return idle_time(conn);
     case TG_PHASE_HEAD: return settings->timeouts_header;
     case TG_PHASE_BODY: return settings->timeouts_body;
     case TG_PHASE_WRITE: return settings->timeouts_write;
@@ -205,6 +225,7 @@ static void keep_reading(struct tg_connection *conn) {
 
 static void after_feeding(struct tg_connection *conn) {
   if (conn->closed) return;
+  if (conn->eof && !tg_buffer_size(&conn->pending)) drop_blank(conn);
   if (conn->exchange && conn->eof && !conn->exchange->request_done &&
       !tg_buffer_size(&conn->pending) && !conn->exchange->answer_done) {
     tg_connection_abort(conn, TG_EDISCONNECT); /* the request will never be whole */
@@ -346,18 +367,20 @@ struct tg_connection *tg_connection_open(struct tg_server *server, int fd,
   return conn;
 }
 
+/* What has come, or is about to come because the connection is new, is answered; a client that has
+ * its answers must be ready for the end of a kept connection (RFC 9112 section 9.3.1). */
 void tg_connection_drain(struct tg_connection *conn) {
-  if (conn->closed || conn->phase == TG_PHASE_LINGER) return;
-  struct tg_exchange *exchange = conn->exchange;
-  bool begun = exchange && exchange->h1.started;
-  if (begun || tg_buffer_size(&conn->pending)) return;                 /* ends after its answer */
-  if (conn->stream.reading && tg_stream_unread(&conn->stream)) return; /* so does what has come */
+  if (conn->closed || conn->phase == TG_PHASE_LINGER || begun(conn)) return;
+  bool waits =
+      tg_buffer_size(&conn->pending) || (conn->stream.reading && tg_stream_unread(&conn->stream));
+  if (waits || !conn->served) {
+    conn->touched = true;
+    tg_connection_update_deadline(conn);
+    return;
+  }
   conn->close = true;
-  if (tg_stream_queued(&conn->stream)) return;
-  if (exchange)
-    tg_connection_abort(conn, TG_ECANCELLED);
-  else
-    linger(conn);
+  drop_blank(conn);
+  wind_up(conn);
 }
 
 size_t tg_connection_peer(const struct tg_connection *conn, char out[TG_ADDRESS_TEXT]) {

@@ -56,7 +56,8 @@ void tg_connection_update_deadline(struct tg_connection *conn);
 /* Closes without a further answer; a live exchange is lost with `why`. */
 void tg_connection_abort(struct tg_connection *conn, tg_status why);
 
-/* For draining: close now when idle, else after the answer under way. */
+/* For draining: close now when idle between requests, else after the answer under way; a client
+ * that has asked nothing yet has a moment to do so. */
 void tg_connection_drain(struct tg_connection *conn);
 
 /* "127.0.0.1" or "unix". Returns the length. */

@@ -61,7 +61,8 @@ void tg_server_accept(struct tg_server *server, int fd, const struct tg_address 
 /* Sends the 503 of a server that is full, in one try; does not close `fd`. */
 void tg_server_refuse(struct tg_server *server, int fd);
 
-/* Closes idle connections now and the others after their answer; then calls `drained`. */
+/* Closes idle connections now, new ones soon and the others after their answer; then calls
+ * `drained`. */
 void tg_server_drain(struct tg_server *server);
 
 /* Cancels what is left: handlers are told, connections are closed. */

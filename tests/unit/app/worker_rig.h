@@ -69,7 +69,7 @@ static void rig_remove_app(struct rig *rig) {
 }
 
 /* Waits until a handler has opened the fifo to read. */
-static int rig_reach_gate(const struct rig *rig) {
+static inline int rig_reach_gate(const struct rig *rig) {
   char path[64];
   snprintf(path, sizeof path, "%s/gate", rig->dir);
   int gate = open(path, O_WRONLY | O_CLOEXEC);
@@ -78,7 +78,7 @@ static int rig_reach_gate(const struct rig *rig) {
 }
 
 /* Lets it go on. */
-static void rig_open_gate(int gate) {
+static inline void rig_open_gate(int gate) {
   TG_CHECK(write(gate, "x", 1) == 1);
   close(gate);
 }
@@ -156,7 +156,7 @@ static void rig_send(struct rig *rig, void (*run)(struct rig *rig, void *arg), v
   close(errand.done[1]);
 }
 
-static void rig_publish_here(struct rig *rig, void *generation) {
+static inline void rig_publish_here(struct rig *rig, void *generation) {
   struct tg_generation *old = rig->generation;
   rig->generation = generation;
   if (old) tg_generation_release(old);
@@ -229,7 +229,7 @@ static int rig_connect(struct rig *rig) {
 }
 
 /* The same over TCP, for a client that can reset its connection. */
-static int rig_connect_tcp(struct rig *rig) {
+static inline int rig_connect_tcp(struct rig *rig) {
   struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t len = sizeof at;
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -244,7 +244,7 @@ static int rig_connect_tcp(struct rig *rig) {
   return client;
 }
 
-static void rig_reset(int fd) {
+static inline void rig_reset(int fd) {
   struct linger now = {.l_onoff = 1};
   TG_CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
   close(fd);
