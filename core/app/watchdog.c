@@ -56,6 +56,7 @@ static void look(struct tg_watch *watch) {
   uint64_t cpu = cpu_of(watch);
   if (cpu - watch->seen_cpu < budget) return;
   watch->seen_cpu = cpu; /* the next strike is due after another budget */
+  atomic_store_explicit(&watch->due, turns, memory_order_relaxed);
   union sigval value = {.sival_ptr = watch};
   (void)pthread_sigqueue(watch->thread, SIGURG, value);
 }

@@ -22,7 +22,8 @@ static void on_count(lua_State *L, lua_Debug *ar) {
 
 void tg_watch_strike(struct tg_watch *watch) {
   struct tg_vm *vm = watch->vm;
-  if (!vm) return;
+  unsigned long turn = atomic_load_explicit(&watch->turns, memory_order_relaxed);
+  if (!vm || atomic_load_explicit(&watch->due, memory_order_relaxed) != turn) return;
   watch->struck = true;
   lua_sethook(vm->L, on_count, LUA_MASKCOUNT, 1);
 }

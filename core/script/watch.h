@@ -4,7 +4,8 @@
  * step. The watchdog (app/) compares readings, measures the thread's CPU time, and past the budget
  * sends the thread a signal whose handler calls tg_watch_strike. That arms a count hook, the only
  * thing that ends a compiled loop; it stays armed until the step is over, so that a pcall around
- * the loop gains nothing. */
+ * the loop gains nothing. A strike is for one turn: where its signal comes late, the next step has
+ * done nothing wrong. */
 #ifndef TG_SCRIPT_WATCH_H
 #define TG_SCRIPT_WATCH_H
 
@@ -22,6 +23,7 @@ struct tg_watch {
   volatile bool struck;
   pthread_t thread;
   /* the watchdog's own notes */
+  atomic_ulong due; /* the turn that it strikes, written before the signal */
   unsigned long seen;
   uint64_t seen_cpu;
 };
@@ -37,7 +39,8 @@ static inline void tg_watch_enter(struct tg_watch *watch, struct tg_vm *vm, uint
 /* Leaves Lua, and takes the hook away when it was armed. */
 void tg_watch_leave(struct tg_watch *watch);
 
-/* From the signal handler, on the watched thread: arms the hook that ends the running step. */
+/* From the signal handler, on the watched thread: arms the hook that ends the running step, if that
+ * is the one that is due. */
 void tg_watch_strike(struct tg_watch *watch);
 
 #endif
