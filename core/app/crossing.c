@@ -337,10 +337,7 @@ static void on_finished(struct tg_letter *letter) {
     exchange->sent = post_note;
     exchange->sent_owner = note;
   }
-  if (exchange)
-    leave(crossing, TG_OK, false);
-  else if (note)
-    post_note(note);
+  if (exchange) leave(crossing, TG_OK, false); /* else the worker has the note */
   free(crossing);
 }
 

@@ -187,6 +187,13 @@ static struct tg_crossing_note *make_note(struct tg_proxy *proxy) {
   return note;
 }
 
+/* Where the exchange was given back before the handler was done, the loop knows nothing to wait
+ * for, and may even have ended. */
+static void run_note(struct tg_proxy *proxy) {
+  if (proxy->note) TG_CHECK(tg_mailbox_post(proxy->mailbox, &proxy->note->letter) == TG_OK);
+  proxy->note = NULL;
+}
+
 static void far_finish(struct tg_exchange *exchange) {
   struct tg_proxy *proxy = of(exchange);
   struct tg_crossing *crossing = proxy->crossing;
@@ -194,7 +201,9 @@ static void far_finish(struct tg_exchange *exchange) {
   TG_CHECK(!proxy->finished);
   proxy->finished = true;
   exchange->handled = false;
-  crossing->note = make_note(proxy);
+  proxy->note = make_note(proxy);
+  if (left) run_note(proxy);
+  crossing->note = proxy->note;
   proxy->host->done(proxy);
   /* The crossing is the loop's from here on. */
   if (!post_home(proxy, &crossing->finished, crossing->finished.open) && left) free(crossing);
@@ -209,6 +218,7 @@ void tg_proxy_on_leave(struct tg_letter *letter) {
   struct tg_exchange *exchange = &proxy->exchange;
   proxy->left = true;
   if (proxy->finished) {
+    if (proxy->why != TG_OK) run_note(proxy);
     tg_proxy_free(proxy);
     return;
   }

@@ -29,6 +29,7 @@ struct tg_proxy {
   tg_status why;          /* written before that */
   bool left;              /* it has come: nobody takes answers any more */
   bool finished;
+  struct tg_crossing_note *note; /* the loop's where its goodbye is TG_OK, else run here */
   /* body */
   struct tg_list pieces; /* come, and not asked for yet */
   bool body_ended;       /* nothing comes behind body_data and `pieces` */

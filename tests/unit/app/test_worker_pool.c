@@ -40,6 +40,8 @@ static const char routes[] =
     "['GET /slept'] = blocking(function() return tostring(tg.shared('t'):get('slept') or 0) end),\n"
     "['GET /after'] = blocking(function(req) req:after(function()\n"
     "  tg.sleep(0.001) tg.shared('t'):set('after', tg.role) end) return 'x' end),\n"
+    "['GET /mark'] = blocking(function(req) req:after(function()\n"
+    "  assert(io.open(MARK, 'w')):close() end) gate() return 'x' end),\n"
     "['GET /done'] = blocking(function() return tg.shared('t'):get('after') or '' end),\n"
     "['GET /fail'] = blocking(function() error('boom') end),\n"
     "['GET /count'] = blocking(function() return tostring(tg.shared('t'):incr('n', 1)) end),\n"
@@ -319,6 +321,25 @@ static void test_work_after_the_answer_runs_on_its_worker(void **state) {
 }
 
 /* The first generation goes with its last state, although the pool lives on. */
+/* The loop has given the exchange back and has ended when the handler is done. */
+static void test_work_after_an_answer_that_nobody_waits_for(void **state) {
+  (void)state;
+  struct rig rig;
+  char mark[64];
+  start(&rig, 1, 10, TG_SECOND);
+  int fd = rig_connect(&rig);
+  rig_request(fd, "GET", "/mark");
+  int gate = rig_reach_gate(&rig);
+  rig_stop_loop(&rig);
+  rig_open_gate(gate);
+  until(&rig, none_busy);
+  snprintf(mark, sizeof mark, "%s/mark", rig.dir);
+  for (int i = 0; i < 5000 && access(mark, F_OK) != 0; i++) poll(NULL, 0, 1);
+  assert_int_equal(access(mark, F_OK), 0);
+  rig_stop_rest(&rig);
+  close(fd);
+}
+
 static void test_idle_workers_drop_old_generations(void **state) {
   struct rig rig;
   (void)state;
@@ -445,6 +466,7 @@ int main(void) {
       cmocka_unit_test(test_a_full_queue_and_a_long_wait_are_503),
       cmocka_unit_test(test_clients_that_go_free_their_worker),
       cmocka_unit_test(test_work_after_the_answer_runs_on_its_worker),
+      cmocka_unit_test(test_work_after_an_answer_that_nobody_waits_for),
       cmocka_unit_test(test_idle_workers_drop_old_generations),
       cmocka_unit_test(test_hooks_run_in_workers),
       cmocka_unit_test(test_a_state_that_does_not_start_is_500),

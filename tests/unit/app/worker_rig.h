@@ -54,13 +54,14 @@ static void rig_make_app(struct rig *rig, const char *config, const char *routes
   rig_write(rig->dir, "tidegate.lua", config);
   /* Routes find the fifo by a local of that name. */
   char text[8192];
-  TG_CHECK((size_t)snprintf(text, sizeof text, "local GATE = '%s/gate'\n%s", rig->dir, routes) <
-           sizeof text);
+  TG_CHECK((size_t)snprintf(text, sizeof text, "local GATE, MARK = '%s/gate', '%s/mark'\n%s",
+                            rig->dir, rig->dir, routes) < sizeof text);
   rig_write(rig->dir, "routes/index.lua", text);
 }
 
 static void rig_remove_app(struct rig *rig) {
-  static const char *const names[] = {"tidegate.lua", "routes/index.lua", "routes", "gate", ""};
+  static const char *const names[] = {
+      "tidegate.lua", "routes/index.lua", "routes", "gate", "mark", ""};
   char path[64];
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     snprintf(path, sizeof path, "%s/%s", rig->dir, names[i]);
@@ -201,10 +202,13 @@ static void rig_drain_here(struct rig *rig, void *arg) {
   tg_server_abort(&rig->server);
 }
 
-/* Ends the loop as a process would: it is drained first, then the workers end. */
-static void rig_stop(struct rig *rig) {
+static void rig_stop_loop(struct rig *rig) {
   rig_send(rig, rig_drain_here, NULL);
   pthread_join(rig->thread, NULL);
+}
+
+/* The loop has ended; now the workers do. */
+static void rig_stop_rest(struct rig *rig) {
   if (rig->pool) TG_CHECK(tg_worker_pool_close(rig->pool, 10 * TG_SECOND));
   if (rig->vm) tg_generation_free_vm(rig->vm);
   tg_server_deinit(&rig->server);
@@ -214,6 +218,12 @@ static void rig_stop(struct rig *rig) {
   tg_shared_registry_free(rig->host.shared);
   tg_log_free(rig->host.log, TG_SECOND);
   rig_remove_app(rig);
+}
+
+/* Ends all as a process would: the loop is drained first, then the workers end. */
+static void rig_stop(struct rig *rig) {
+  rig_stop_loop(rig);
+  rig_stop_rest(rig);
 }
 
 /* ---- clients */
