@@ -12,10 +12,11 @@ local providers = {
   ["tidegate._core.tasks"] = { "gather", "spawn", "try", "defer" },
   ["tidegate._core.blocking"] = { "blocking" },
   ["tidegate._core.routes"] = { "routes" },
+  ["tidegate._core.sync"] = { "channel", "select", "mutex", "semaphore", "event", "condition", "barrier" },
 }
 
 -- C modules that only the library itself opens.
-local internal = { handler = true }
+local internal = { handler = true, sync = true }
 
 -- Awaitables that are functions of tg; the others are parts of something.
 local public = { "sleep", "yield" }
@@ -24,8 +25,7 @@ local public = { "sleep", "yield" }
 local later = {
   "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield",
   "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache",
-  "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "channel", "select", "mutex",
-  "semaphore", "event", "condition", "sort",
+  "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "sort",
 }
 
 --- @param core table
