@@ -5,6 +5,7 @@
  * not joined is shown, and counts: nobody else would ever tell. */
 #include <errno.h>
 #include <lauxlib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "app/offline.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "bind/signal.h"
 #include "script/error.h"
 #include "script/task.h"
 
@@ -220,6 +222,40 @@ static tg_status read_source(const struct tg_options *options, struct tg_buffer 
   return status;
 }
 
+/* --- signals ---------------------------------------------------------------------------------- */
+
+/* Listened to from the registration on: before it, they end the script as they end any program. */
+struct listening {
+  struct ear {
+    uv_signal_t uv;
+    struct tg_vm *vm;
+    bool open;
+  } ears[_NSIG];
+};
+
+static void on_signal(uv_signal_t *uv, int number) {
+  tg_signal_deliver(TG_CONTAINER(uv, struct ear, uv)->vm, number);
+}
+
+static tg_status watch_signal(struct tg_vm *vm, int number) {
+  struct listening *listening = vm->host->process;
+  struct ear *ear = &listening->ears[number];
+  /* The application was loaded once before, to be looked at. */
+  if (vm->role != TG_ROLE_WORKER) return TG_EUNSUPPORTED;
+  if (ear->open) return TG_OK;
+  tg_status status = uv_signal_init(&vm->loop->uv, &ear->uv);
+  if (status) return status;
+  ear->open = true;
+  ear->vm = vm;
+  uv_unref((uv_handle_t *)&ear->uv);
+  return uv_signal_start(&ear->uv, on_signal, number);
+}
+
+static void close_ears(struct listening *listening) {
+  for (int i = 0; i < _NSIG; i++)
+    if (listening->ears[i].open) uv_close((uv_handle_t *)&listening->ears[i].uv, NULL);
+}
+
 static int exec(struct tg_offline *offline) {
   const struct tg_options *options = offline->options;
   struct script script = {.offline = offline,
@@ -243,10 +279,22 @@ static int exec(struct tg_offline *offline) {
   return exit;
 }
 
+/* What is closed is closed in the loop's last turns. */
+static int run(struct tg_offline *offline) {
+  struct listening *listening = tg_check_calloc(1, sizeof *listening);
+  offline->host.process = listening;
+  offline->host.watch_signal = watch_signal;
+  int status = exec(offline);
+  close_ears(listening);
+  uv_run(&offline->loop.uv, UV_RUN_NOWAIT);
+  free(listening);
+  return status;
+}
+
 int tg_command_exec(const struct tg_options *options) {
   if ((options->code != NULL) == (options->arg_count == 1)) {
     fprintf(stderr, "error: usage: tidegate exec FILE, or tidegate exec -e CODE\n");
     return TG_EXIT_USAGE;
   }
-  return tg_offline_run(options, exec);
+  return tg_offline_run(options, run);
 }

@@ -15,6 +15,7 @@
 #include "app/loop_thread.h"
 #include "app/reload.h"
 #include "app/shutdown.h"
+#include "app/signals.h"
 #include "app/watchdog.h"
 #include "app/watcher.h"
 #include "base/check.h"
@@ -290,6 +291,7 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .log = tg_log_new(STDERR_FILENO, 0),
                                   .shared = tg_shared_registry_new(tg_clock_now),
                                   .lua_dir = options->lua_dir,
+                                  .watch_signal = tg_signals_watch,
                                   .app_dir = dir,
                                   .dev = options->dev,
                                   .process = &process,

@@ -9,6 +9,7 @@
 
 #include "app/loop_thread.h"
 #include "app/process.h"
+#include "app/signals.h"
 #include "app/watcher.h"
 #include "base/check.h"
 
@@ -78,15 +79,17 @@ static void on_signal(uv_signal_t *handle_, int number) {
     case SIGHUP:
       if (!process->stopping) tg_process_reload(process, NULL, NULL);
       break;
-    default: break; /* SIGUSR1 and SIGPIPE end nothing */
+    case SIGUSR1:
+    case SIGUSR2: tg_signals_forward(process, number); break;
+    default: break; /* SIGPIPE ends nothing */
   }
 }
 
 void tg_shutdown_open(struct tg_process *process, struct tg_shutdown *shutdown) {
-  static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE};
+  static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
   shutdown->process = process;
   process->shutdown = shutdown;
-  for (int i = 0; i < 5; i++) {
+  for (int i = 0; i < TG_SHUTDOWN_SIGNALS; i++) {
     uv_signal_init(&process->control.uv, &shutdown->handles[i]);
     shutdown->handles[i].data = process;
     uv_signal_start(&shutdown->handles[i], on_signal, numbers[i]);
@@ -95,7 +98,8 @@ void tg_shutdown_open(struct tg_process *process, struct tg_shutdown *shutdown) 
 }
 
 void tg_shutdown_close(struct tg_process *process, struct tg_shutdown *shutdown) {
-  for (int i = 0; i < 5; i++) uv_close((uv_handle_t *)&shutdown->handles[i], NULL);
+  for (int i = 0; i < TG_SHUTDOWN_SIGNALS; i++)
+    uv_close((uv_handle_t *)&shutdown->handles[i], NULL);
   tg_timer_stop(&process->control.timers, &shutdown->drain);
   tg_timer_stop(&process->control.timers, &shutdown->last);
 }

@@ -9,14 +9,17 @@
 
 struct tg_process;
 
+#define TG_SHUTDOWN_SIGNALS 6
+
 struct tg_shutdown {
-  uv_signal_t handles[5];
+  uv_signal_t handles[TG_SHUTDOWN_SIGNALS];
   struct tg_process *process;
   struct tg_timer drain;
   struct tg_timer last;
 };
 
-/* Starts listening for SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGPIPE on the control loop. */
+/* Starts listening for SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGPIPE on the control loop.
+ */
 void tg_shutdown_open(struct tg_process *process, struct tg_shutdown *shutdown);
 
 /* Stops listening and all timers. */

@@ -13,6 +13,7 @@ static void block_signals(sigset_t *before) {
   sigaddset(&blocked, SIGTERM);
   sigaddset(&blocked, SIGHUP);
   sigaddset(&blocked, SIGUSR1);
+  sigaddset(&blocked, SIGUSR2);
   sigaddset(&blocked, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &blocked, before);
 }

@@ -37,6 +37,9 @@ struct tg_host {
       *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
   bool dev;      /* `tidegate dev` */
   void *process; /* app's own structure, opaque below app/ */
+  /* May the state have this signal (bind/signal.h)? TG_EEXISTS: it has a meaning already;
+   * TG_EUNSUPPORTED: no signal comes to such a state. NULL: to none. */
+  tg_status (*watch_signal)(struct tg_vm *vm, int number);
   /* Gives a job of a task of `vm` to a worker (script/job.h). TG_EOVERLOAD: none is free and too
    * many wait; TG_EUNSUPPORTED: this state does not serve. NULL: there are no workers. */
   tg_status (*run_job)(struct tg_vm *vm, struct tg_job *job);

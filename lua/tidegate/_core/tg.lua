@@ -8,6 +8,9 @@ local ipairs, pairs, tostring, type, setmetatable = ipairs, pairs, tostring, typ
 
 -- Lua files that return a table of functions of tg itself.
 local providers = {
+  ["tidegate._core.time"] = { "rfc3339", "http_date", "parse_rfc3339", "parse_http_date" },
+  ["tidegate._core.random"] = { "random_bytes", "uuid" },
+  ["tidegate._core.signals"] = { "on_signal" },
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
   ["tidegate._core.tasks"] = { "gather", "spawn", "try", "defer" },
   ["tidegate._core.blocking"] = { "blocking" },
