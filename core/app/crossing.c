@@ -24,6 +24,7 @@ void tg_crossing_free_pieces(struct tg_list *pieces) {
 
 static void say_goodbye(struct tg_crossing *crossing) {
   crossing->proxy->why = crossing->why;
+  atomic_store(&crossing->proxy->leaving, true);
   /* A worker lives until it has all goodbyes. */
   TG_CHECK(tg_mailbox_post(crossing->proxy->mailbox, &crossing->proxy->leave) == TG_OK);
 }

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "app/generation.h"
+#include "app/loop_call.h"
 #include "app/loop_thread.h"
 #include "app/process.h"
 #include "app/watchdog.h"
+#include "app/worker.h"
 #include "app/worker_job.h"
 #include "bind/handler.h"
 #include "script/job.h"
@@ -34,6 +36,16 @@ tg_status tg_dispatch_job(struct tg_vm *vm, struct tg_job *job) {
   bool serves = state->generation->process && vm->loop == &process->loops[vm->index]->loop;
   if (!serves) return TG_EUNSUPPORTED;
   return tg_worker_job_give(process->pools[0], state->generation, vm->loop, job);
+}
+
+tg_status tg_dispatch_call(struct tg_vm *vm, struct tg_job *job) {
+  struct tg_app_state *state = vm->owner;
+  struct tg_loop *home = tg_worker_home(vm);
+  if (!home) return TG_EUNSUPPORTED;
+  /* A worker's route may compute for long; a loop's time is everybody's. */
+  uint64_t most = vm->host->settings->limits_cpu;
+  if (job->cpu_budget > most) job->cpu_budget = most;
+  return tg_loop_call_give(state->generation, home, vm->loop, job);
 }
 
 /* ---- pools ---- */

@@ -49,7 +49,8 @@ struct tg_generation {
   uint32_t route_count;
   struct tg_arena arena; /* names of routes and parameters */
   struct tg_routing routing;
-  struct tg_vm **vms; /* by loop index; each belongs to its loop once published */
+  struct tg_vm **vms; /* by loop index; each belongs to its loop once published, which makes it
+                         NULL when the state has ended */
   unsigned vm_count;
   void (*handle)(struct tg_exchange *exchange);
   void *process;

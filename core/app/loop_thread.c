@@ -45,6 +45,7 @@ static void on_vm_idle(struct tg_vm *vm) {
   struct tg_loop_thread *thread = process->loops[vm->index];
   thread->vms_left--;
   tg_list_remove(&state->link);
+  state->generation->vms[vm->index] = NULL;
   tg_builder_close_vm(process->builder, vm);
   check_ended(thread);
 }

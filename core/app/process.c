@@ -18,6 +18,7 @@
 #include "app/signals.h"
 #include "app/watchdog.h"
 #include "app/watcher.h"
+#include "app/worker.h"
 #include "base/check.h"
 #include "base/log_record.h"
 #include "store/shared.h"
@@ -295,7 +296,9 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .app_dir = dir,
                                   .dev = options->dev,
                                   .process = &process,
-                                  .run_job = tg_dispatch_job};
+                                  .run_job = tg_dispatch_job,
+                                  .run_on_loop = tg_dispatch_call,
+                                  .look = tg_worker_look};
   TG_CHECK(process.host.log && process.host.shared);
   if (isatty(STDERR_FILENO))
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);

@@ -231,6 +231,12 @@ void tg_proxy_on_leave(struct tg_letter *letter) {
   if (exchange->gone) exchange->gone(exchange, proxy->why);
 }
 
+void tg_proxy_look(struct tg_proxy *proxy) {
+  struct tg_exchange *exchange = &proxy->exchange;
+  if (!proxy->left && atomic_load(&proxy->leaving) && exchange->gone)
+    exchange->gone(exchange, proxy->why);
+}
+
 /* ---- request body ---- */
 
 /* A piece that was used: back to the loop, as the credit for another one. */

@@ -6,6 +6,8 @@
 #ifndef TG_APP_PROXY_H
 #define TG_APP_PROXY_H
 
+#include <stdatomic.h>
+
 #include "app/crossing.h"
 #include "server/server.h"
 
@@ -27,6 +29,7 @@ struct tg_proxy {
   struct tg_generation *generation;
   struct tg_letter leave; /* the loop's goodbye, posted once */
   tg_status why;          /* written before that */
+  atomic_bool leaving;    /* and this then: the letter is on its way */
   bool left;              /* it has come: nobody takes answers any more */
   bool finished;
   struct tg_crossing_note *note; /* the loop's where its goodbye is TG_OK, else run here */
@@ -55,6 +58,10 @@ void tg_proxy_take(struct tg_proxy *proxy, struct tg_mailbox *mailbox,
 
 /* Is there a client for it, or a handler that is to run without one? */
 bool tg_proxy_wanted(const struct tg_proxy *proxy);
+
+/* Worker's thread, inside a step of its handler: tells that of a goodbye whose letter was not
+ * opened yet. */
+void tg_proxy_look(struct tg_proxy *proxy);
 
 /* Must a handler of this route go on when its client is gone? */
 bool tg_proxy_outlives_client(const struct tg_route *route, enum tg_method method);

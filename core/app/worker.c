@@ -54,8 +54,12 @@ static void on_wake(struct tg_letter *letter) {
 
 /* ---- states ---- */
 
-static struct tg_worker *worker_of(struct tg_vm *vm) {
+static struct tg_worker *worker_of(const struct tg_vm *vm) {
   return TG_CONTAINER(vm->watch, struct tg_worker, watch);
+}
+
+struct tg_loop *tg_worker_home(const struct tg_vm *vm) {
+  return vm->role == TG_ROLE_WORKER && vm->watch ? worker_of(vm)->home : NULL;
 }
 
 static struct tg_worker_state *find_state(struct tg_worker *worker, const struct tg_vm *vm) {
@@ -217,6 +221,7 @@ static void begin(struct tg_worker *worker, struct tg_proxy *proxy) {
 
 static void serve(struct tg_worker *worker, struct tg_proxy *proxy) {
   worker->proxy = proxy;
+  worker->home = TG_CONTAINER(proxy->home, struct tg_loop, mailbox);
   worker->guests++;
   tg_proxy_take(proxy, &worker->loop.mailbox, &proxy_host, worker);
   begin(worker, proxy);
@@ -253,6 +258,7 @@ static void begin_job(struct tg_worker *worker, struct tg_generation *generation
 
 static void serve_job(struct tg_worker *worker, struct tg_worker_job *job) {
   worker->job = job->job;
+  worker->home = job->home;
   begin_job(worker, job->generation);
   while (worker->job) wait_in_loop(worker);
   tg_worker_job_done(job);
@@ -265,6 +271,14 @@ static void on_drop(struct tg_letter *letter) {
   worker->drop_posted = false;
   pthread_mutex_unlock(&worker->pool->lock);
   if (worker->job && atomic_load(&worker->job->dropped)) tg_job_cancel(worker->job);
+}
+
+/* The letters that say so are opened when the step is over. */
+void tg_worker_look(struct tg_vm *vm) {
+  if (vm->role != TG_ROLE_WORKER || !vm->watch) return;
+  struct tg_worker *worker = worker_of(vm);
+  if (worker->job && atomic_load(&worker->job->dropped)) tg_job_cancel(worker->job);
+  if (worker->proxy) tg_proxy_look(worker->proxy);
 }
 
 /* ---- the end ---- */

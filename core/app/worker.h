@@ -53,7 +53,8 @@ struct tg_worker {
   /* its own */
   struct tg_proxy *proxy; /* being served; or */
   struct tg_job *job;
-  unsigned guests; /* proxies that were not freed yet */
+  struct tg_loop *home; /* the loop that the present, or the last, of these came from */
+  unsigned guests;      /* proxies that were not freed yet */
   struct tg_worker_state *states;
   struct tg_worker_state *present; /* the newest one */
   uint64_t current;                /* states of generations before it are to go */
@@ -70,6 +71,13 @@ TG_MUST_CHECK tg_status tg_worker_start(struct tg_worker *worker);
 
 /* A worker that was never started, or was joined. */
 void tg_worker_free(struct tg_worker *worker);
+
+/* For host->look. */
+void tg_worker_look(struct tg_vm *vm);
+
+/* The loop that the work of a worker's state came from; NULL where it has none, as in on_start. Own
+ * thread. */
+struct tg_loop *tg_worker_home(const struct tg_vm *vm);
 
 /* worker_pool.c, for workers: what is to be served next (the worker is busy then), or NULL (idle).
  */

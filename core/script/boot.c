@@ -142,16 +142,20 @@ static int l_caller(lua_State *L) {
 
 /* ---- tasks ---- */
 
-/* A worker that computes opens no letters: whether anybody waits for its job, it sees in the job.
- */
+/* A worker that computes opens no letters, and has to ask whether anybody waits. */
+static bool is_cancelled(struct tg_vm *vm) {
+  if (vm->role == TG_ROLE_WORKER && vm->host->look) vm->host->look(vm);
+  return vm->running && tg_task_cancelled(vm->running);
+}
+
 static int l_cancelled(lua_State *L) {
-  struct tg_vm *vm = tg_vm_of(L);
-  struct tg_task *task = vm->running;
-  struct tg_job *job = vm->job;
-  if (job && task && task->scope->top == &job->scope && atomic_load(&job->dropped))
-    tg_job_cancel(job);
-  lua_pushboolean(L, task && tg_task_cancelled(task));
+  lua_pushboolean(L, is_cancelled(tg_vm_of(L)));
   return 1;
+}
+
+static int l_check_cancelled(lua_State *L) {
+  if (is_cancelled(tg_vm_of(L))) tg_op_throw_cancelled(L);
+  return 0;
 }
 
 static int l_in_task(lua_State *L) {
@@ -278,6 +282,7 @@ static const luaL_Reg functions[] = {{"take", tg_op_take},
                                      {"is_cancelled", l_is_cancelled},
                                      {"caller", l_caller},
                                      {"cancelled", l_cancelled},
+                                     {"check_cancelled", l_check_cancelled},
                                      {"in_task", l_in_task},
                                      {"nest", l_nest},
                                      {"abandon", l_abandon},

@@ -1,7 +1,7 @@
-/* The worker's half of a job; see job.h.
+/* The runner's half of a job; see job.h.
  *
  * What runs is _core/blocking.lua: it asks here for the function and its arguments, inside the
- * task, so that a module may suspend while it loads and errors have the worker's traceback. */
+ * task, so that a module may suspend while it loads and errors have a traceback of this side. */
 #include "script/job.h"
 
 #include <lauxlib.h>
@@ -44,7 +44,8 @@ void tg_job_fail(struct tg_job *job, const char *code, const char *format, ...) 
 static void conclude(struct tg_job *job) {
   struct tg_vm *vm = job->vm;
   tg_scope_deinit(&job->scope);
-  vm->job = NULL;
+  job->running = false;
+  if (vm->job == job) vm->job = NULL;
   tg_vm_release(vm);
   job->ended(job);
 }
@@ -61,7 +62,8 @@ static void take_results(struct tg_job *job, lua_State *co, int count) {
   if (job->status == TG_EINVALID) {
     /* the path begins with "argument", as it does for those */
     const char *rest = path ? strchr(path, ' ') : NULL;
-    tg_job_fail(job, "cannot_cross", "result%s cannot cross from a worker", rest ? rest : "");
+    tg_job_fail(job, "cannot_cross", "result%s cannot cross from a %s", rest ? rest : "",
+                job->vm->role == TG_ROLE_LOOP ? "loop" : "worker");
   }
   free(path);
 }
@@ -105,8 +107,11 @@ void tg_job_start(struct tg_job *job, struct tg_vm *vm, void (*ended)(struct tg_
   job->ended = ended;
   job->runner = runner;
   job->task = NULL;
-  TG_CHECK(!vm->job);
-  vm->job = job;
+  job->running = true;
+  if (vm->role != TG_ROLE_LOOP) {
+    TG_CHECK(!vm->job);
+    vm->job = job;
+  }
   tg_vm_hold(vm);
   tg_scope_init(&job->scope, vm, vm->root);
   job->scope.emptied = on_emptied;
@@ -123,17 +128,18 @@ void tg_job_start(struct tg_job *job, struct tg_vm *vm, void (*ended)(struct tg_
 }
 
 void tg_job_cancel(struct tg_job *job) {
-  if (job->vm && job->vm->job == job) tg_scope_cancel(&job->scope, "cancelled");
+  if (job->running) tg_scope_cancel(&job->scope, "cancelled");
 }
 
 /* ---- functions that may cross ---- */
 
-void tg_job_check_function(lua_State *L, int index) {
+void tg_job_check_function(lua_State *L, int index, const char *where) {
   lua_Debug ar;
   if (lua_iscfunction(L, index))
     tg_error_throw(L, "cannot_cross",
-                   "a function of C cannot cross to a worker; use \"mod.fn\" or a Lua function "
-                   "that calls it");
+                   "a function of C cannot cross to %s; use \"mod.fn\" or a Lua function that "
+                   "calls it",
+                   where);
   const char *name = lua_getupvalue(L, index, 1);
   if (!name) return;
   lua_pushvalue(L, index);
@@ -141,16 +147,16 @@ void tg_job_check_function(lua_State *L, int index) {
   const char *hint =
       strcmp(name, "tg") == 0 ? "; inside of it, say local tg = require \"tidegate\"" : "";
   tg_error_throw(L, "upvalue",
-                 "'%s' (line %d) cannot cross to a worker; pass it as data or use \"mod.fn\"%s",
-                 name, ar.linedefined, hint);
+                 "'%s' (line %d) cannot cross to %s; pass it as data or use \"mod.fn\"%s", name,
+                 ar.linedefined, where, hint);
 }
 
 /* ---- for _core/blocking.lua ---- */
 
-/* job_check(fn): throws where it cannot cross */
+/* job_check(fn, where): throws where it cannot cross */
 static int l_job_check(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  tg_job_check_function(L, 1);
+  tg_job_check_function(L, 1, luaL_checkstring(L, 2));
   return 0;
 }
 
@@ -161,7 +167,7 @@ static int l_job_env(lua_State *L) {
 }
 
 /* job_function(job) -> the function that crossed, or "module.fn". The bytes are ours: they were
- * dumped by await/worker_run.c, never by an application. */
+ * dumped by await/job_op.c, never by an application. */
 static int l_job_function(lua_State *L) {
   const struct tg_job *job = lua_touserdata(L, 1);
   struct tg_slice bytes = tg_buffer_slice(&job->function);

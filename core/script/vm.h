@@ -43,6 +43,12 @@ struct tg_host {
   /* Gives a job of a task of `vm` to a worker (script/job.h). TG_EOVERLOAD: none is free and too
    * many wait; TG_EUNSUPPORTED: this state does not serve. NULL: there are no workers. */
   tg_status (*run_job)(struct tg_vm *vm, struct tg_job *job);
+  /* The way back: gives a job of a task of `vm`, a worker's, to the loop that its request or job
+   * came from. TG_EUNSUPPORTED: it came from none. NULL: there are no loops. */
+  tg_status (*run_on_loop)(struct tg_vm *vm, struct tg_job *job);
+  /* A worker's state, in the middle of a step: cancels what it runs where nobody waits for that any
+   * more. NULL: nobody ever waits. */
+  void (*look)(struct tg_vm *vm);
 };
 
 struct tg_vm {

@@ -1,6 +1,7 @@
--- tg.blocking, seen from both ends: the call, and what a worker runs for it (core/script/job.c).
+-- tg.blocking and tg.on_loop, seen from both ends: the call, and what the other side runs for it (core/script/job.c).
 --
--- On a loop the call is an awaitable of C. In a worker it needs no thread: there the function runs in the task itself.
+-- Where a call has to leave its thread it is an awaitable of C. Where it is at its goal already, the function runs in
+-- the task itself.
 
 local core = require "tidegate._core.core"
 local tasks = require "tidegate._core.tasks"
@@ -11,23 +12,27 @@ local rawget, rawset, type = rawget, rawset, type
 
 local M = {}
 
+local in_worker = core.role == "worker"
+-- The call whose goal this state is.
+local call_name = in_worker and "tg.blocking" or "tg.on_loop"
+
 -- "module.fn" -> function
 local function find(name)
   local module_name, field = name:match("^(.+)%.([^.]+)$")
   if not module_name then
-    return throw("not_found", ("tg.blocking: '%s' names no function; say \"module.fn\""):format(name))
+    return throw("not_found", ("%s: '%s' names no function; say \"module.fn\""):format(call_name, name))
   end
   local ok, module = raw_pcall(core.job_env().require, module_name)
   if not ok then
     if type(module) == "string" and module:find(("module '%s' not found:"):format(module_name), 1, true) then
-      return throw("not_found", "tg.blocking: " .. module)
+      return throw("not_found", call_name .. ": " .. module)
     end
     error(module, 0)
   end
   local fn = type(module) == "table" and module[field]
   if type(fn) ~= "function" then
     local got = type(module) == "table" and type(fn) or "in no table"
-    return throw("not_found", ("tg.blocking: '%s' is no function (%s)"):format(name, got))
+    return throw("not_found", ("%s: '%s' is no function (%s)"):format(call_name, name, got))
   end
   return fn
 end
@@ -36,9 +41,9 @@ local function here(what, ...)
   if type(what) == "string" then
     what = find(what)
   elseif type(what) == "function" then
-    core.job_check(what)
+    core.job_check(what, in_worker and "a worker" or "a loop")
   else
-    error("bad argument #1 to 'blocking' (a function, or \"module.fn\" expected)", 2)
+    error(("bad argument #1 to '%s' (a function, or \"module.fn\" expected)"):format(call_name:sub(4)), 2)
   end
   if not core.in_task() then
     return throw("no_task", "this call may suspend, and works in a handler or a task only")
@@ -49,7 +54,16 @@ end
 --- Runs a function in a worker's Lua state, where it may block, and returns its results. ⏸
 --- @param what string|function "module.fn", or a function without upvalues
 --- @param ... any copied
-M.blocking = core.role == "worker" and here or tg._ops.worker_run
+M.blocking = in_worker and here or tg._ops.worker_run
+
+--- Runs a function in the Lua state of the loop that the request came from, and returns its results; for code in
+--- workers. ⏸
+--- @param what string|function "module.fn", or a function without upvalues
+--- @param ... any copied
+M.on_loop = in_worker and tg._ops.loop_run or here
+
+--- Raises `cancelled` where nobody waits any more for what this task does; for code that computes for long.
+M.check_cancelled = core.check_cancelled
 
 local function call(job)
   local fn = core.job_function(job)
@@ -77,7 +91,7 @@ local function after(ok, ...)
   error(err, 0)
 end
 
---- The body of a worker's task.
+--- The body of the task on the other side.
 --- @param job userdata
 function M.run(job)
   return after(tasks.run_child(call, job))

@@ -13,7 +13,7 @@ local providers = {
   ["tidegate._core.signals"] = { "on_signal" },
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
   ["tidegate._core.tasks"] = { "gather", "spawn", "try", "defer" },
-  ["tidegate._core.blocking"] = { "blocking" },
+  ["tidegate._core.blocking"] = { "blocking", "on_loop", "check_cancelled" },
   ["tidegate._core.routes"] = { "routes" },
   ["tidegate._core.sync"] = { "channel", "select", "mutex", "semaphore", "event", "condition", "barrier" },
 }

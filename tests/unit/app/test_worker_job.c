@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "app/worker.h"
 #include "app/worker_job.h"
 #include "worker_rig.h"
 
@@ -102,6 +103,7 @@ static void start_with(struct rig *rig, unsigned size, unsigned queue, uint64_t 
   rig_start(rig, size, queue, max_wait, config, routes);
   rig->host.process = rig;
   rig->host.run_job = run_job;
+  rig->host.look = tg_worker_look;
   /* as in the program: built on another loop, then given to the one that runs it */
   rig->vm =
       tg_generation_new_vm(rig->generation, &rig->host, &rig->builder, TG_ROLE_LOOP, 0, &error);
