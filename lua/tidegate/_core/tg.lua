@@ -19,7 +19,7 @@ local providers = {
 }
 
 -- C modules that only the library itself opens.
-local internal = { handler = true, sync = true }
+local internal = { handler = true, sync = true, calendar = true, random = true, signal = true }
 
 -- Awaitables that are functions of tg; the others are parts of something.
 local public = { "sleep", "yield" }
