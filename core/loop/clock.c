@@ -21,18 +21,29 @@ uint64_t tg_loop_clock_wall(const struct tg_loop_clock *clock) {
   return clock->wall + (tg_loop_clock_time(clock) - clock->begun);
 }
 
+void tg_loop_clock_set_real(struct tg_loop_clock *clock, bool real) {
+  clock->real = real;
+  if (real)
+    tg_loop_clock_go(clock);
+  else
+    tg_loop_clock_stand(clock);
+}
+
 void tg_loop_clock_go(struct tg_loop_clock *clock) {
   if (!clock->mark) clock->mark = tg_clock_now();
 }
 
 void tg_loop_clock_stand(struct tg_loop_clock *clock) {
+  if (clock->real) return;
   clock->now = tg_loop_clock_time(clock);
   clock->mark = 0;
 }
 
 void tg_loop_clock_jump(struct tg_loop_clock *clock, uint64_t time) {
+  uint64_t now = tg_loop_clock_time(clock);
+  if (clock->mark) clock->mark += now - clock->now;
+  clock->now = now < time ? time : now;
   tg_loop_clock_stand(clock);
-  if (clock->now < time) clock->now = time;
 }
 
 void tg_loop_clock_set_wall(struct tg_loop_clock *clock, uint64_t nanoseconds) {

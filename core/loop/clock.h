@@ -11,6 +11,7 @@
 #ifndef TG_LOOP_CLOCK_H
 #define TG_LOOP_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tg_loop_clock {
@@ -18,6 +19,7 @@ struct tg_loop_clock {
   uint64_t mark;  /* the real clock then; 0 while it stands */
   uint64_t begun; /* what it showed when `wall` was read */
   uint64_t wall;  /* nanoseconds since 1970 */
+  bool real;      /* it goes all the time, and never jumps */
 };
 
 /* Begins where the real one is, at a whole second; it stands. */
@@ -30,11 +32,15 @@ uint64_t tg_loop_clock_time(const struct tg_loop_clock *clock);
  * since. */
 uint64_t tg_loop_clock_wall(const struct tg_loop_clock *clock);
 
-/* From now on it goes, or stands. */
+/* A test that wants real time: from now on it goes as the real one does; with false it stands, and
+ * jumps, again. */
+void tg_loop_clock_set_real(struct tg_loop_clock *clock, bool real);
+
+/* From now on it goes, or stands (a real one goes on). */
 void tg_loop_clock_go(struct tg_loop_clock *clock);
 void tg_loop_clock_stand(struct tg_loop_clock *clock);
 
-/* Puts it forward to `time`; it stands afterwards. Does nothing when that is past. */
+/* Puts it forward to `time`, or leaves it where it is when that is past. */
 void tg_loop_clock_jump(struct tg_loop_clock *clock, uint64_t time);
 
 /* Takes the wall clock anew: `nanoseconds` since 1970. */

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "loop/resolver.h"
 
 static void run_list(struct tg_list *list) {
   struct tg_list round;
@@ -58,7 +59,7 @@ bool tg_loop_idle(struct tg_loop *loop) {
 /* The last moment before the loop would sleep. */
 static void settle_clock(struct tg_loop *loop) {
   if (loop->idling) return; /* there is work: no time passes */
-  if (tg_loop_waits_outside(loop)) {
+  if (loop->fake->real || tg_loop_waits_outside(loop)) {
     tg_loop_clock_go(loop->fake);
   } else if (loop->timers.count) {
     tg_loop_clock_jump(loop->fake, loop->timers.heap[0]->due);
@@ -140,6 +141,7 @@ void tg_loop_deinit(struct tg_loop *loop) {
   while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
   tg_mailbox_close(&loop->mailbox);
   while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
+  tg_resolver_close(loop->resolver);
   tg_timers_close(&loop->timers);
   tg_wheel_close(&loop->wheel);
   uv_close((uv_handle_t *)&loop->prepare, NULL);

@@ -21,6 +21,8 @@
 #include "loop/timer.h"
 #include "loop/timer_wheel.h"
 
+struct tg_resolver;
+
 /* Something to do soon; embedded in what it is about. */
 struct tg_loop_job {
   struct tg_list link;
@@ -46,6 +48,7 @@ struct tg_loop {
   struct tg_mailbox mailbox;
   uint64_t date_second; /* wall second that `date` shows */
   char date[TG_HTTP_DATE_LEN + 1];
+  struct tg_resolver *resolver; /* made at first use (resolver.h) */
   char *scratch; /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
   struct tg_buffer spares[TG_LOOP_SPARES]; /* memory of emptied output buffers, to be used again */
   unsigned spare_count;

@@ -204,6 +204,26 @@ static void it_never_goes_back(void **state) {
   assert_int_equal(tg_loop_wall(&rig->loop), 6 * TG_SECOND);
 }
 
+static void it_can_be_made_real(void **state) {
+  struct rig *rig = *state;
+  struct alarm alarm;
+  tg_loop_clock_set_real(&rig->clock, true);
+  uint64_t real = tg_clock_now(), begin = tg_loop_time(&rig->loop);
+  set_alarm(rig, &alarm, 20 * TG_MILLISECOND);
+  turn_until(rig, 1);
+  assert_true(tg_clock_now() - real >= 20 * TG_MILLISECOND);
+  tg_loop_clock_jump(&rig->clock, begin + HOUR);
+  assert_true(tg_loop_time(&rig->loop) >= begin + HOUR);
+  uint64_t after = tg_loop_time(&rig->loop);
+  while (tg_loop_time(&rig->loop) == after) continue; /* it goes on */
+  tg_loop_clock_set_real(&rig->clock, false);
+  after = tg_loop_time(&rig->loop);
+  assert_true(after >= begin + HOUR && after < begin + HOUR + 60 * TG_SECOND);
+  set_alarm(rig, &alarm, HOUR);
+  turn_until(rig, 2);
+  assert_int_equal(rig->at[1], after + HOUR);
+}
+
 /* Without a fake clock the loop shows the process's own. */
 static void the_real_clock_is_the_default(void **state) {
   struct rig *rig = *state;
@@ -228,6 +248,7 @@ int main(void) {
       TEST(an_empty_loop_is_idle),
       TEST(it_never_goes_back),
       TEST(the_real_clock_is_the_default),
+      TEST(it_can_be_made_real),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
