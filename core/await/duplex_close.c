@@ -68,9 +68,10 @@ int tg_await_duplex_close(lua_State *L) {
     return 0;
   }
   tg_op_init(&waits->op, &kind);
-  waits->timers = &tg_vm_of(L)->loop->timers;
+  struct tg_loop *loop = tg_vm_of(L)->loop;
+  waits->timers = &loop->timers;
   waits->room.ready = on_flushed;
-  if (tg_timer_start(waits->timers, &waits->timer, tg_clock_now() + LINGER, on_late)) {
+  if (tg_timer_start(waits->timers, &waits->timer, tg_loop_time(loop) + LINGER, on_late)) {
     free(waits);
     tg_duplex_close(duplex);
     return 0;

@@ -27,6 +27,13 @@ static const struct row rows[] = {
     {-ENOMEM, 500, "out_of_memory", "out of memory"},
     {-EMFILE, 503, "descriptors", "too many open files"},
     {-ENOSPC, 507, "disk_full", "no space left on device"},
+    {-ETIMEDOUT, 504, "timeout", "timed out"},
+    {-EHOSTUNREACH, 502, "unreachable", "no route to the host"},
+    {-ENETUNREACH, 502, "unreachable", "the network is unreachable"},
+    {-EADDRNOTAVAIL, 500, "no_address", "no such address here"},
+    {-EMSGSIZE, 413, "too_large", "the message is too long"},
+    {-ENOTCONN, 502, "closed", "not connected"},
+    {-EDESTADDRREQ, 500, "invalid", "an address is needed"},
 };
 
 static const struct row *find(tg_status status) {

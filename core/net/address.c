@@ -2,6 +2,7 @@
 #include "net/address.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -66,6 +67,39 @@ tg_status tg_address_parse(struct tg_address *address, struct tg_slice text, con
     return TG_EINVALID;
   }
   return look_up(address, strcmp(host, "*") == 0 ? "0.0.0.0" : host, colon + 1, why);
+}
+
+static tg_status parse_inet6(struct sockaddr_in6 *in6, char *host, in_port_t port) {
+  char *zone = strchr(host, '%');
+  if (zone) *zone++ = 0;
+  if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1) return TG_EINVALID;
+  in6->sin6_family = AF_INET6;
+  in6->sin6_port = port;
+  in6->sin6_scope_id = zone ? if_nametoindex(zone) : 0;
+  return zone && !in6->sin6_scope_id ? TG_EINVALID : TG_OK;
+}
+
+tg_status tg_address_literal(struct tg_address *address, struct tg_slice host, int port) {
+  char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+  const char *why;
+  *address = (struct tg_address){0};
+  if (tg_slice_starts(host, TG_SLICE("unix:")))
+    return memchr(host.ptr, 0, host.len) ? TG_EINVALID
+                                         : parse_unix(address, tg_slice_skip(host, 5), &why);
+  if (host.len >= sizeof text || memchr(host.ptr, 0, host.len)) return TG_EINVALID;
+  if (port < 0 || port > 65535) return TG_EINVALID;
+  memcpy(text, host.ptr, host.len);
+  text[host.len] = 0;
+  in_port_t net_port = htons((uint16_t)port);
+  struct sockaddr_in *in = (void *)&address->addr.storage;
+  if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+    in->sin_family = AF_INET;
+    in->sin_port = net_port;
+    address->len = sizeof *in;
+    return TG_OK;
+  }
+  address->len = sizeof(struct sockaddr_in6);
+  return parse_inet6((void *)&address->addr.storage, text, net_port);
 }
 
 bool tg_address_is_unix(const struct tg_address *address) {

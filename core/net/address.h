@@ -26,6 +26,11 @@ struct tg_address {
 TG_MUST_CHECK tg_status tg_address_parse(struct tg_address *address, struct tg_slice text,
                                          const char **why);
 
+/* Makes the address of a numeric host ("127.0.0.1", "::1", "fe80::1%eth0") and a port, or of
+ * "unix:/path"; asks nobody. TG_EINVALID for everything else. */
+TG_MUST_CHECK tg_status tg_address_literal(struct tg_address *address, struct tg_slice host,
+                                           int port);
+
 bool tg_address_is_unix(const struct tg_address *address);
 
 /* Writes "127.0.0.1:8080", "[::1]:80" or "unix:/path" and a NUL; returns the length. */

@@ -2,7 +2,8 @@
  * knows the socket: a layer such as TLS has its place between these and the handle.
  *
  * Reading goes on while the buffer has room, whether or not somebody waits: stopping after each
- * answer would cost two system calls a request, and the end of the stream would go unnoticed. */
+ * answer would cost two system calls a request, and the end of the stream would go unnoticed. The
+ * handle is referenced while somebody waits for bytes, and only then is the loop held by it. */
 #include "net/duplex.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@ struct tg_duplex *tg_duplex_new(struct tg_loop *loop, enum tg_duplex_kind kind) 
                                      : uv_pipe_init(&loop->uv, &duplex->uv.pipe, 0);
   TG_CHECK(status == 0); /* neither makes a descriptor yet */
   duplex->uv.handle.data = duplex;
+  uv_unref(&duplex->uv.handle);
   return duplex;
 }
 
@@ -67,6 +69,7 @@ void tg_duplex_deafen(struct tg_duplex *duplex) {
   read->duplex = NULL;
   tell_reader(duplex);
   duplex->reader = NULL;
+  uv_unref(&duplex->uv.handle);
 }
 
 void tg_duplex_close(struct tg_duplex *duplex) {
@@ -200,6 +203,7 @@ void tg_duplex_wait(struct tg_duplex *duplex, struct tg_duplex_read *read) {
   read->duplex = duplex;
   read->told = false;
   duplex->reader = read;
+  uv_ref(&duplex->uv.handle);
   if (duplex->ended) tell_reader(duplex);
 }
 
@@ -209,6 +213,7 @@ void tg_duplex_unwait(struct tg_duplex_read *read) {
   if (!duplex) return;
   TG_CHECK(duplex->reader == read);
   duplex->reader = NULL;
+  uv_unref(&duplex->uv.handle);
 }
 
 void tg_duplex_take(struct tg_duplex *duplex, struct tg_duplex_read *read) {

@@ -24,9 +24,10 @@ static tg_status probe_unix(const struct tg_address *address) {
   struct stat st;
   if (lstat(address->addr.un.sun_path, &st) != 0) return TG_OK;
   if (!S_ISSOCK(st.st_mode)) return -EADDRINUSE;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
-  int alive = connect(fd, &address->addr.any, address->len) == 0;
+  /* EAGAIN: somebody listens, whose queue is full */
+  bool alive = connect(fd, &address->addr.any, address->len) == 0 || errno == EAGAIN;
   close(fd);
   if (alive) return -EADDRINUSE;
   return unlink(address->addr.un.sun_path) == 0 ? TG_OK
