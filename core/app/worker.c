@@ -146,6 +146,12 @@ static void sweep(struct tg_worker *worker) {
   }
 }
 
+bool tg_worker_is_free(const struct tg_worker *worker) {
+  for (const struct tg_worker_state *state = worker->states; state; state = state->next)
+    if (state->vm->holds || state->vm->task_count) return false;
+  return true;
+}
+
 static bool outdated(const struct tg_worker *worker) {
   return worker->present && (worker->ending || worker->present->vm->generation < worker->current);
 }

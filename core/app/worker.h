@@ -79,12 +79,16 @@ void tg_worker_look(struct tg_vm *vm);
  * thread. */
 struct tg_loop *tg_worker_home(const struct tg_vm *vm);
 
+/* Is nothing left to run on its states? Own thread. */
+bool tg_worker_is_free(const struct tg_worker *worker);
+
 /* worker_pool.c, for workers: what is to be served next (the worker is busy then), or NULL (idle).
  */
 struct tg_worker_item *tg_worker_pool_take(struct tg_worker_pool *pool, struct tg_worker *worker);
 void tg_worker_pool_done(struct tg_worker_pool *pool);
 
-/* The worker has something else to do: it is not idle until it asks for an exchange again. */
+/* The worker has something else to do: it is not idle until it asks for an exchange again, and
+ * another one comes where it was wanted. */
 void tg_worker_pool_claim(struct tg_worker_pool *pool, struct tg_worker *worker);
 
 /* worker_pool.c, for jobs: into the queue, attached; false where it is full. Out of the queue

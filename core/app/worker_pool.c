@@ -62,12 +62,28 @@ static bool add_worker(struct tg_worker_pool *pool) {
   return true;
 }
 
+/* Does its thread run Lua now? It has no exchange, but work that was left for after an answer. */
+static bool works(struct tg_worker *worker) {
+  return atomic_load_explicit(&worker->watch.turns, memory_order_relaxed) % 2 == 1;
+}
+
+/* The last to be idle that can come at once; where none can and no other one may be started, the
+ * last to be idle. */
+static struct tg_worker *choose(struct tg_worker_pool *pool) {
+  for (struct tg_list *link = pool->idle.next; link != &pool->idle; link = link->next) {
+    struct tg_worker *worker = TG_CONTAINER(link, struct tg_worker, link);
+    if (!works(worker)) return worker;
+  }
+  bool none = tg_list_empty(&pool->idle) || pool->started < pool->limits.size;
+  return none ? NULL : TG_CONTAINER(pool->idle.next, struct tg_worker, link);
+}
+
 /* False: nobody is there who will ever look at the queue. */
 static bool summon(struct tg_worker_pool *pool) {
   if (pool->queued <= pool->coming || pool->busy + pool->coming >= pool->limits.size) return true;
-  struct tg_list *link = tg_list_take_first(&pool->idle);
-  if (link) {
-    struct tg_worker *worker = TG_CONTAINER(link, struct tg_worker, link);
+  struct tg_worker *worker = choose(pool);
+  if (worker) {
+    tg_list_remove(&worker->link);
     worker->summoned = true;
     wake(worker);
   } else if (pool->started >= pool->limits.size || !add_worker(pool)) {
@@ -180,22 +196,27 @@ void tg_worker_pool_submit(struct tg_worker_pool *pool, struct tg_generation *ge
 
 /* ---- the workers' side ---- */
 
+static void come(struct tg_worker_pool *pool, struct tg_worker *worker) {
+  if (!worker->summoned) return;
+  worker->summoned = false;
+  pool->coming--;
+}
+
 struct tg_worker_item *tg_worker_pool_take(struct tg_worker_pool *pool, struct tg_worker *worker) {
   struct tg_worker_item *item = NULL;
   pthread_mutex_lock(&pool->lock);
   tg_list_remove(&worker->link);
-  if (worker->summoned) {
-    worker->summoned = false;
-    pool->coming--;
-  }
+  come(pool, worker);
   struct tg_list *link = pool->busy < pool->limits.size ? tg_list_take_first(&pool->queue) : NULL;
   if (link) {
     item = TG_CONTAINER(link, struct tg_worker_item, link);
     item->worker = worker;
     pool->queued--;
     pool->busy++;
-  } else {
+  } else if (tg_worker_is_free(worker)) {
     tg_list_prepend(&pool->idle, &worker->link);
+  } else { /* what it still has to do may block it at any time: it is the last to be asked */
+    tg_list_append(&pool->idle, &worker->link);
   }
   worker->current = pool->current;
   pthread_mutex_unlock(&pool->lock);
@@ -205,6 +226,8 @@ struct tg_worker_item *tg_worker_pool_take(struct tg_worker_pool *pool, struct t
 void tg_worker_pool_claim(struct tg_worker_pool *pool, struct tg_worker *worker) {
   pthread_mutex_lock(&pool->lock);
   tg_list_remove(&worker->link);
+  come(pool, worker);
+  (void)summon(pool); /* another one, if it was wanted */
   pthread_mutex_unlock(&pool->lock);
 }
 

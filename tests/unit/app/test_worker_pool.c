@@ -40,6 +40,10 @@ static const char routes[] =
     "['GET /slept'] = blocking(function() return tostring(tg.shared('t'):get('slept') or 0) end),\n"
     "['GET /after'] = blocking(function(req) req:after(function()\n"
     "  tg.sleep(0.001) tg.shared('t'):set('after', tg.role) end) return 'x' end),\n"
+    "['GET /busy'] = blocking(function(req) req:after(function() tg.sleep(0.001) gate() end)\n"
+    "  return 'x' end),\n"
+    "['GET /pair'] = blocking(function() tg.shared('t'):incr('in', 1)\n"
+    "  while tg.shared('t'):get('in') < 2 do tg.sleep(0.001) end return 'x' end),\n"
     "['GET /mark'] = blocking(function(req) req:after(function()\n"
     "  assert(io.open(MARK, 'w')):close() end) gate() return 'x' end),\n"
     "['GET /done'] = blocking(function() return tg.shared('t'):get('after') or '' end),\n"
@@ -321,6 +325,29 @@ static void test_work_after_the_answer_runs_on_its_worker(void **state) {
 }
 
 /* The first generation goes with its last state, although the pool lives on. */
+/* A worker that has answered, but is stuck in what it does after that, is asked last. */
+static void test_others_come_while_one_works_after_its_answer(void **state) {
+  (void)state;
+  struct rig rig;
+  start(&rig, 2, 10, 5 * TG_SECOND);
+  int one = rig_connect(&rig), two = rig_connect(&rig);
+  rig_request(one, "GET", "/pair");
+  rig_request(two, "GET", "/pair");
+  expect(one, 200, "x");
+  expect(two, 200, "x");
+  until(&rig, none_busy);
+  rig_request(one, "GET", "/busy");
+  expect(one, 200, "x");
+  int gate = rig_reach_gate(&rig);
+  for (int i = 0; i < 3; i++) {
+    rig_request(two, "GET", "/count");
+    expect(two, 200, NULL);
+  }
+  rig_open_gate(gate);
+  close(one), close(two);
+  rig_stop(&rig);
+}
+
 /* The loop has given the exchange back and has ended when the handler is done. */
 static void test_work_after_an_answer_that_nobody_waits_for(void **state) {
   (void)state;
@@ -466,6 +493,7 @@ int main(void) {
       cmocka_unit_test(test_a_full_queue_and_a_long_wait_are_503),
       cmocka_unit_test(test_clients_that_go_free_their_worker),
       cmocka_unit_test(test_work_after_the_answer_runs_on_its_worker),
+      cmocka_unit_test(test_others_come_while_one_works_after_its_answer),
       cmocka_unit_test(test_work_after_an_answer_that_nobody_waits_for),
       cmocka_unit_test(test_idle_workers_drop_old_generations),
       cmocka_unit_test(test_hooks_run_in_workers),
