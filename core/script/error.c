@@ -81,6 +81,14 @@ void tg_error_push_status(lua_State *L, tg_status status, const char *what) {
   lua_setfield(L, -2, "status");
 }
 
+void tg_error_throw_status(lua_State *L, tg_status status, const char *what) {
+  tg_error_push_status(L, status, what);  // .. object
+  tg_error_push_place(L, 0);
+  lua_setfield(L, -2, "place");
+  lua_error(L);
+  __builtin_unreachable();
+}
+
 /* ---- the class, as Lua sees it ---- */
 
 static void raw_field(lua_State *L, int index, const char *name) {  // .. -> .. value

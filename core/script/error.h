@@ -29,6 +29,11 @@ __attribute__((format(printf, 2, 3), noreturn)) void tg_error_misuse(lua_State *
 /* Pushes an object for a status of the core; `what` names the operation ("read body"). */
 void tg_error_push_status(lua_State *L, tg_status status, const char *what);
 
+/* Raises that, with the line of the nearest Lua function that is not ours; does not return. The
+ * caller holds no C resource. */
+__attribute__((noreturn)) void tg_error_throw_status(lua_State *L, tg_status status,
+                                                     const char *what);
+
 /* What an error value says, read without running any of its code: strings, numbers, our objects,
  * tables with a string `message`; anything else by its type. */
 struct tg_error_view {
