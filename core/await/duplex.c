@@ -2,6 +2,7 @@
 #include "await/duplex.h"
 
 #include <lauxlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -73,7 +74,8 @@ void tg_duplex_throw_closed(lua_State *L, const char *noun, const char *method) 
 
 static int push_name(lua_State *L, tg_status status, const struct tg_address *address) {
   char text[TG_ADDRESS_TEXT];
-  if (status) return 0;
+  /* the end of a unix socket that has not bound itself has no name */
+  if (status || address->len <= offsetof(struct sockaddr_un, sun_path)) return 0;
   lua_pushlstring(L, text, tg_address_format(address, text));
   return 1;
 }

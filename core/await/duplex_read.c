@@ -47,9 +47,7 @@ __attribute__((noreturn)) static void fail(lua_State *L, tg_status status, size_
                    noun, method, read->count);
   if (status == TG_ECLOSED) tg_duplex_throw_closed(L, noun, method);
   snprintf(what, sizeof what, "%s:%s", noun, method);
-  tg_error_push_status(L, status, what);
-  lua_error(L);
-  __builtin_unreachable();
+  tg_error_throw_status(L, status, what);
 }
 
 /* The status is any but TG_EAGAIN. */

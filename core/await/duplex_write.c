@@ -33,9 +33,7 @@ __attribute__((noreturn)) static void fail(lua_State *L, tg_status status, const
   if (status == TG_ECLOSED)
     tg_error_throw(L, "closed", "%s:write: our side of the %s has ended", noun, noun);
   snprintf(what, sizeof what, "%s:write", noun);
-  tg_error_push_status(L, status, what);
-  lua_error(L);
-  __builtin_unreachable();
+  tg_error_throw_status(L, status, what);
 }
 
 static int finish(struct tg_op *op, lua_State *L) {

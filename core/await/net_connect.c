@@ -159,8 +159,7 @@ static int finish(struct tg_op *op, lua_State *L) {
   if (won) return tg_duplex_push(L, won, "socket") ? lua_error(L) : 1;
   if (cancelled) tg_op_throw_cancelled(L);
   /* a unix socket whose queue of clients is full */
-  tg_error_push_status(L, status == -EAGAIN ? TG_EOVERLOAD : status, label);
-  return lua_error(L);
+  tg_error_throw_status(L, status == -EAGAIN ? TG_EOVERLOAD : status, label);
 }
 
 static const struct tg_op_kind kind = {

@@ -28,10 +28,7 @@ static int l_listen(lua_State *L) {
   char text[TG_ADDRESS_TEXT];
   tg_status status = tg_address_literal(&address, host, port);
   if (!status) status = tg_listener_bind(&address, !reuse, &fd);
-  if (status) {
-    tg_error_push_status(L, status, label);
-    return lua_error(L);
-  }
+  if (status) tg_error_throw_status(L, status, label);
   bool is_unix = tg_address_is_unix(&address);
   tg_descriptor_push(L, fd, "listener", is_unix ? &address : NULL);
   lua_pushlstring(L, text, tg_address_format(&address, text));
@@ -75,8 +72,8 @@ static int l_accept(lua_State *L) {
   if (!duplex) tg_error_throw(L, "out_of_memory", "listener:accept: no memory");
   tg_status status = tg_duplex_attach(duplex, fd);
   if (status) tg_duplex_close(duplex);
-  if (status) tg_error_push_status(L, status, "listener:accept");
-  if (status || tg_duplex_push(L, duplex, "socket")) return lua_error(L);
+  if (status) tg_error_throw_status(L, status, "listener:accept");
+  if (tg_duplex_push(L, duplex, "socket")) return lua_error(L);
   return 1;
 }
 

@@ -13,17 +13,12 @@ TG_AWAITABLE(net_udp)
 
 #define NOUN "udp socket"
 
-__attribute__((noreturn)) static void fail(lua_State *L, tg_status status, const char *what) {
-  tg_error_push_status(L, status, what);
-  lua_error(L);
-  __builtin_unreachable();
-}
-
 static void check_address(lua_State *L, int index, struct tg_address *address, const char *what) {
   struct tg_slice host;
   host.ptr = luaL_checklstring(L, index, &host.len);
   tg_status status = tg_address_literal(address, host, (int)luaL_checkinteger(L, index + 1));
-  if (status || tg_address_is_unix(address)) fail(L, status ? status : TG_EINVALID, what);
+  if (status || tg_address_is_unix(address))
+    tg_error_throw_status(L, status ? status : TG_EINVALID, what);
 }
 
 /* open(label, host, port, bind) -> object, its address; without `bind` the host gives the family
@@ -34,14 +29,14 @@ static int l_open(lua_State *L) {
   check_address(L, 2, &address, label);
   int kind = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   int fd = socket(address.addr.any.sa_family, kind, 0);
-  if (fd < 0) fail(L, -errno, label);
+  if (fd < 0) tg_error_throw_status(L, -errno, label);
   struct tg_descriptor_object *object = tg_descriptor_push(L, fd, NOUN, NULL);  // .. object
   if (!lua_toboolean(L, 4)) return 1;
   char text[TG_ADDRESS_TEXT];
   socklen_t len = sizeof address.addr;
   (void)object;
-  if (bind(fd, &address.addr.any, address.len) != 0) fail(L, -errno, label);
-  if (getsockname(fd, &address.addr.any, &len) != 0) fail(L, -errno, label);
+  if (bind(fd, &address.addr.any, address.len) != 0) tg_error_throw_status(L, -errno, label);
+  if (getsockname(fd, &address.addr.any, &len) != 0) tg_error_throw_status(L, -errno, label);
   lua_pushlstring(L, text, tg_address_format(&address, text));
   return 2;
 }
@@ -52,7 +47,7 @@ static int l_connect(lua_State *L) {
   struct tg_address address;
   check_address(L, 2, &address, NOUN ":connect");
   if (connect(descriptor->fd, &address.addr.any, address.len) != 0)
-    fail(L, -errno, NOUN ":connect");
+    tg_error_throw_status(L, -errno, NOUN ":connect");
   return 0;
 }
 
@@ -82,7 +77,8 @@ static int l_send(lua_State *L) {
     n = sendto(descriptor->fd, data.ptr, data.len, MSG_NOSIGNAL,
                is_connected ? NULL : &address.addr.any, address.len);
   } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno != EAGAIN) fail(L, -errno, is_connected ? NOUN ":send" : NOUN ":send_to");
+  if (n < 0 && errno != EAGAIN)
+    tg_error_throw_status(L, -errno, is_connected ? NOUN ":send" : NOUN ":send_to");
   lua_pushboolean(L, n >= 0);
   return 1;
 }
@@ -98,7 +94,7 @@ static int l_receive(lua_State *L) {
     n = recvfrom(descriptor->fd, bytes, sizeof bytes, 0, &from.addr.any, &from.len);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno == EAGAIN) return lua_pushboolean(L, 0), 1;
-  if (n < 0) fail(L, -errno, NOUN ":receive");
+  if (n < 0) tg_error_throw_status(L, -errno, NOUN ":receive");
   lua_pushlstring(L, bytes, (size_t)n);
   lua_pushlstring(L, text, tg_address_format(&from, text));
   return 2;
