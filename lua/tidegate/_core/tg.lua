@@ -27,7 +27,7 @@ local public = { "sleep", "yield" }
 -- Part of the contract, but of no capability that is built in.
 local later = {
   "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield",
-  "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "net", "url", "crypto", "metrics", "cache",
+  "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "url", "crypto", "metrics", "cache",
   "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "sort",
 }
 
