@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/cli.h"
 #include "app/offline.h"
@@ -93,20 +92,6 @@ static int l_render(lua_State *L) {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* What the script has deferred runs in a task of its own when it failed, as a handler's does. */
-static int l_run_defers(lua_State *L) {
-  struct script *script = lua_touserdata(L, 1);
-  struct tg_task *failed = script->task, *task = tg_task_new(script->vm, &script->scope);
-  if (!task) return 0;
-  push_module(L, "run_defers");
-  lua_rawgeti(L, LUA_REGISTRYINDEX, failed->defers_ref);
-  lua_xmove(L, task->co, 2);
-  lua_pushvalue(failed->co, -1);
-  lua_xmove(failed->co, task->co, 1);
-  tg_task_start(task, 2);
-  return 0;
-}
-
 static void fail(struct script *script, struct tg_task *task) {
   script->failed = true;
   struct tg_error_view view;
@@ -118,19 +103,14 @@ static void fail(struct script *script, struct tg_task *task) {
     lua_pop(L, 1);
   }
   tg_error_view_deinit(&view);
-  tg_scope_cancel(&script->scope, "failed");
-  if (task->defers_ref != LUA_NOREF && lua_cpcall(L, l_run_defers, script) != 0) lua_pop(L, 1);
 }
 
-/* A script that returns true has left failures that were shown already (_core/script.lua). */
 static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   struct script *script = task->owner;
+  (void)nresults;
   script->ended = true;
   tg_loop_stop(task->vm->loop); /* else a loop without events would wait for one */
-  if (status)
-    fail(script, task);
-  else if (nresults && lua_toboolean(task->co, -1))
-    script->failed = true;
+  if (status) fail(script, task);
 }
 
 static void on_turned(struct tg_timer *timer) {
@@ -150,7 +130,7 @@ static void turn(struct tg_loop *loop) {
 static void run_script(struct script *script) {
   struct tg_vm *vm = script->vm;
   tg_scope_init(&script->scope, vm, vm->root);
-  script->task = tg_task_new(vm, &script->scope);
+  script->task = tg_task_new(vm, &script->scope, 0);
   TG_CHECK(script->task);
   script->task->owner = script;
   script->task->ended = on_ended;
@@ -177,24 +157,19 @@ static void on_stopped(struct tg_vm *vm) {
   tg_generation_free_vm(vm);
 }
 
-static bool has_application(const struct tg_offline *offline) {
-  char path[4096];
-  snprintf(path, sizeof path, "%.4000s/routes", offline->host.app_dir);
-  return access(path, F_OK) == 0 || offline->options->config;
-}
-
 /* *exit: the errors of loading were shown. */
 static struct tg_vm *new_vm(struct tg_offline *offline, int *exit) {
   char *error = NULL;
   struct tg_vm *vm = NULL;
   *exit = TG_EXIT_OK;
-  if (has_application(offline)) {
+  if (tg_offline_has_application(offline)) {
     *exit = tg_offline_load(offline);
     if (*exit) return NULL;
     vm = tg_generation_new_vm(offline->generation, &offline->host, &offline->loop, TG_ROLE_WORKER,
                               0, &error);
   } else {
     vm = tg_vm_new(&offline->host, &offline->loop, TG_ROLE_WORKER, 0, &error);
+    if (vm) tg_vm_serve(vm);
   }
   if (!vm) {
     fputs(error ? error : "error: out of memory\n", stderr);

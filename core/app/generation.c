@@ -266,7 +266,7 @@ static bool run_hook(struct tg_vm *vm, int ref, uint64_t most, struct tg_load_er
   struct tg_scope own;
   tg_scope_init(&own, vm, NULL);
   own.emptied = on_hook_scope_emptied;
-  struct tg_task *task = tg_task_new(vm, &own);
+  struct tg_task *task = tg_task_new(vm, &own, 0);
   struct hook_run run = {.errors = errors};
   if (task) {
     task->owner = &run;
@@ -301,6 +301,7 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
   state->on_start_ref = state->on_stop_ref = LUA_NOREF;
   vm->owner = state;
   vm->generation = generation->number;
+  vm->settings = &generation->config.settings;
   tg_generation_hold(generation);
   struct loading loading = {generation, vm, lead, errors};
   vm->watch = watch;
@@ -331,6 +332,7 @@ struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_h
     tg_generation_free_vm(vm);
     vm = NULL;
   }
+  if (vm) tg_vm_serve(vm);
   *error = vm ? NULL : strdup(errors.text ? errors.text : "on_start failed");
   tg_load_errors_deinit(&errors);
   return vm;

@@ -58,29 +58,41 @@ static void retire(struct tg_loop_thread *thread, struct tg_generation *generati
   tg_vm_retire(vm, on_vm_idle);
 }
 
-struct retire_letter {
+struct generation_letter {
   struct tg_letter letter;
   struct tg_loop_thread *thread;
   struct tg_generation *generation;
+  void (*act)(struct tg_loop_thread *thread, struct tg_generation *generation);
 };
 
-static void on_retire(struct tg_letter *letter) {
-  struct retire_letter *retirement = TG_CONTAINER(letter, struct retire_letter, letter);
-  retire(retirement->thread, retirement->generation);
-  tg_generation_release(retirement->generation);
-  free(retirement);
+static void on_generation(struct tg_letter *letter) {
+  struct generation_letter *about = TG_CONTAINER(letter, struct generation_letter, letter);
+  about->act(about->thread, about->generation);
+  tg_generation_release(about->generation);
+  free(about);
 }
 
-void tg_loop_thread_retire(struct tg_loop_thread *thread, struct tg_generation *generation) {
-  struct retire_letter *letter = tg_check_calloc(1, sizeof *letter);
-  letter->letter.open = on_retire;
-  letter->thread = thread;
-  letter->generation = generation;
+static void tell(struct tg_loop_thread *thread, struct tg_generation *generation,
+                 void (*act)(struct tg_loop_thread *, struct tg_generation *)) {
+  struct generation_letter *letter = tg_check_calloc(1, sizeof *letter);
+  *letter = (struct generation_letter){{.open = on_generation}, thread, generation, act};
   tg_generation_hold(generation);
   if (tg_mailbox_post(&thread->loop.mailbox, &letter->letter)) {
     tg_generation_release(generation);
     free(letter);
   }
+}
+
+void tg_loop_thread_retire(struct tg_loop_thread *thread, struct tg_generation *generation) {
+  tell(thread, generation, retire);
+}
+
+static void serve(struct tg_loop_thread *thread, struct tg_generation *generation) {
+  tg_vm_serve(generation->vms[thread->loop.index]);
+}
+
+void tg_loop_thread_serve(struct tg_loop_thread *thread, struct tg_generation *generation) {
+  tell(thread, generation, serve);
 }
 
 /* ---- stopping ---- */

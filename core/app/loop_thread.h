@@ -36,7 +36,9 @@ TG_MUST_CHECK tg_status tg_loop_thread_init(struct tg_loop_thread *thread,
 /* Starts serving. */
 TG_MUST_CHECK tg_status tg_loop_thread_start(struct tg_loop_thread *thread);
 
-/* Any thread: the generation is retired; the loop gives its state back when nothing runs on it. */
+/* Any thread: the generation serves from now on; it is retired, and the loop gives its state back
+ * when nothing runs on it. */
+void tg_loop_thread_serve(struct tg_loop_thread *thread, struct tg_generation *generation);
 void tg_loop_thread_retire(struct tg_loop_thread *thread, struct tg_generation *generation);
 
 /* Any thread: stop accepting and drain; when `force`, cancel what is left. The process is told (its

@@ -26,6 +26,8 @@ void tg_reload_publish(struct tg_process *process, struct tg_generation *generat
     generation->vms[i]->watch = &process->loops[i]->watch;
   }
   struct tg_generation *old = atomic_exchange(&process->current, generation);
+  for (unsigned i = 0; i < process->loop_count; i++)
+    tg_loop_thread_serve(process->loops[i], generation);
   if (!old) return;
   for (unsigned i = 0; i < process->loop_count; i++) tg_loop_thread_retire(process->loops[i], old);
   for (unsigned i = 0; i < process->pool_count; i++)

@@ -1,35 +1,47 @@
-/* Waiting until a nursery is empty. Cancellation of the waiter does not end the wait: the children,
- * who are inside the cancelled scope, end it soon, and no task may outlive its scope. */
+/* Waiting until a scope is empty. Cancellation of the waiter does not end the wait: it reaches the
+ * children, who end it soon, and no task may outlive its scope. */
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "script/error.h"
 #include "script/module.h"
 #include "script/nursery.h"
+#include "script/task.h"
 
-/// Suspends until every task of the scope has ended.
+/// Suspends until every task of the scope has ended; without a scope, those that the task spawned.
 TG_AWAITABLE(scope_wait)
 
+struct wait_op {
+  struct tg_op op;
+  struct tg_nursery *nursery;
+};
+
 static void cancel(struct tg_op *op) {
-  (void)op;
+  struct wait_op *wait = TG_CONTAINER(op, struct wait_op, op);
+  tg_scope_cancel(&wait->nursery->scope, tg_task_reason(op->task));
 }
 
 static int finish(struct tg_op *op, lua_State *L) {
   (void)L;
-  free(op);
+  free(TG_CONTAINER(op, struct wait_op, op));
   return 0;
 }
 
 static const struct tg_op_kind kind = {.name = "tg.scope", .cancel = cancel, .finish = finish};
 
+/* A scope that was cancelled already is waited for all the same, so tg_op_begin is not asked. */
 int tg_await_scope_wait(lua_State *L) {
-  struct tg_nursery *nursery = tg_nursery_check(L, 1);
+  struct tg_task *task = tg_vm_of(L)->running;
+  struct tg_nursery *nursery = task ? task->nest : NULL;
+  if (!lua_isnoneornil(L, 1)) nursery = tg_nursery_check(L, 1);
   if (!nursery || nursery->scope.alive == 0) return 0;
-  if (nursery->waiter) tg_error_throw(L, "busy", "another task waits for this scope already");
-  if (!tg_vm_of(L)->running || !lua_isyieldable(L)) tg_op_begin(L);
-  struct tg_op *op = malloc(sizeof *op);
-  if (!op) tg_error_throw(L, "out_of_memory", "no memory to wait for a scope");
-  tg_op_init(op, &kind);
-  nursery->waiter = op;
-  return tg_op_suspend(L, op);
+  if (!task || !lua_isyieldable(L) || task->atomic) tg_op_begin(L);
+  TG_CHECK(!nursery->waiter);
+  struct wait_op *wait = malloc(sizeof *wait);
+  if (!wait) tg_error_throw(L, "out_of_memory", "no memory to wait for a scope");
+  tg_op_init(&wait->op, &kind);
+  wait->nursery = nursery;
+  nursery->waiter = &wait->op;
+  return tg_op_suspend(L, &wait->op);
 }

@@ -97,18 +97,15 @@ static void answer_failure(struct tg_handling *handling) {
 
 /* ---- the end ---- */
 
+/* The calls start a task each, and do not suspend. */
 static int l_run_after(lua_State *L) {
-  struct tg_vm *vm = tg_vm_of(L);
   int ref = (int)luaL_checkinteger(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, ref);  // .. list
   luaL_unref(L, LUA_REGISTRYINDEX, ref);
   int list = lua_gettop(L);
   for (int i = 1; i <= (int)lua_objlen(L, list); i++) {
-    struct tg_task *task = tg_task_new(vm, vm->root);
-    if (!task) return luaL_error(L, "too many tasks for req:after");
     lua_rawgeti(L, list, i);  // .. list call
-    lua_xmove(L, task->co, 1);
-    tg_task_start(task, 0);
+    lua_call(L, 0, 0);
   }
   return 0;
 }
@@ -160,7 +157,7 @@ static void hand_over_after(struct tg_handling *handling) {
 
 /* ---- tickets ---- */
 
-enum { SLOT_TICKETS = 3, SLOT_RUN_DEFERS = 4 };
+enum { SLOT_TICKETS = 3 };
 
 /* Tickets are userdata that the registry keeps for ever: as many as there were handlings at once.
  */
@@ -202,8 +199,6 @@ static void conclude(struct tg_handling *handling) {
   }
   if (handling->ticket) take_ticket_back(handling);
   if (handling->after_ref != LUA_NOREF) hand_over_after(handling);
-  if (handling->spawned_ref != LUA_NOREF)
-    luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->spawned_ref);
   struct tg_vm *vm = handling->vm;
   exchange->gone = NULL;
   exchange->handler = NULL;
@@ -216,21 +211,6 @@ static void on_emptied(struct tg_scope *scope) {
   if (!handling->task && scope->total == 0) conclude(handling);
 }
 
-/* tg.defer's functions of a handler that has failed run in a task of their own, in its scope: the
- * coroutine that knew them is dead. */
-static void run_defers(struct tg_handling *handling, struct tg_task *failed) {
-  struct tg_vm *vm = handling->vm;
-  struct tg_task *task = tg_task_new(vm, &handling->scope);
-  if (!task) return;
-  lua_rawgeti(task->co, LUA_REGISTRYINDEX, (int)(intptr_t)vm->bind[SLOT_RUN_DEFERS]);  // run
-  lua_rawgeti(task->co, LUA_REGISTRYINDEX, failed->defers_ref);                        // run list
-  lua_pushvalue(failed->co, -1);
-  lua_xmove(failed->co, task->co, 1);  // run list error
-  tg_task_start(task, 2);
-}
-
-/* The scope's `emptied` follows when no child of the request is left; a failure does not wait for
- * children that go on by themselves, it cancels them. */
 static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   struct tg_handling *handling = task->owner;
   (void)nresults;
@@ -238,8 +218,6 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   if (status == TG_OK) return;
   handling->error = malloc(sizeof *handling->error);
   if (handling->error) tg_error_view_init(handling->error, handling->vm->L, task->co, -1);
-  if (handling->scope.total > 1) tg_scope_cancel(&handling->scope, "failed");
-  if (task->defers_ref != LUA_NOREF) run_defers(handling, task);
 }
 
 /* A client that has gone ends what only it was waiting for; what changes something is finished,
@@ -278,11 +256,10 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     refuse(exchange, vm);
     return;
   }
-  *handling = (struct tg_handling){
-      .exchange = exchange, .vm = vm, .after_ref = LUA_NOREF, .spawned_ref = LUA_NOREF};
+  *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
-  struct tg_task *task = tg_task_new(vm, &handling->scope);
+  struct tg_task *task = tg_task_new(vm, &handling->scope, 2);
   if (!task) {
     tg_scope_deinit(&handling->scope);
     refuse(exchange, vm);
@@ -322,22 +299,13 @@ struct tg_slice tg_handler_request_id(struct tg_vm *vm) {
 }
 
 bool tg_handler_unfinished(const struct tg_handling *handling) {
-  return handling->scope.total > 1 || handling->task->defers_ref != LUA_NOREF ||
-         handling->spawned_ref != LUA_NOREF;
+  return handling->task->nest || handling->task->defers_ref != LUA_NOREF;
 }
 
 /* unfinished(handling): has the handler spawned tasks that are alive, or deferred work? */
 static int l_unfinished(lua_State *L) {
   lua_pushboolean(L, tg_handler_unfinished(lua_touserdata(L, 1)));
   return 1;
-}
-
-/* on_failure(fn): fn(list, error) runs the deferred functions of a handler that has failed */
-static int l_on_failure(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 1);
-  tg_vm_of(L)->bind[SLOT_RUN_DEFERS] = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
-  return 0;
 }
 
 /* stream_end(handling): the stream's function has returned. */
@@ -364,18 +332,6 @@ static int l_after(lua_State *L) {
   return 0;
 }
 
-/* spawned(): the list of the running request's spawned tasks; nil outside of a request */
-static int l_spawned(lua_State *L) {
-  struct tg_handling *handling = tg_handler_current(tg_vm_of(L));
-  if (!handling) return 0;
-  if (handling->spawned_ref == LUA_NOREF) {
-    lua_newtable(L);
-    handling->spawned_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, handling->spawned_ref);
-  return 1;
-}
-
 /* media_type(path): by the name's ending */
 static int l_media_type(lua_State *L) {
   struct tg_slice path;
@@ -385,10 +341,13 @@ static int l_media_type(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"new_request", tg_request_new}, {"respond", tg_response_respond}, {"unfinished", l_unfinished},
-    {"on_failure", l_on_failure},    {"stream_end", l_stream_end},     {"after", l_after},
-    {"spawned", l_spawned},          {"media_type", l_media_type},     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"new_request", tg_request_new},
+                                     {"respond", tg_response_respond},
+                                     {"unfinished", l_unfinished},
+                                     {"stream_end", l_stream_end},
+                                     {"after", l_after},
+                                     {"media_type", l_media_type},
+                                     {NULL, NULL}};
 
 int tg_open_handler(lua_State *L) {
   lua_newtable(L);

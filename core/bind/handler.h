@@ -21,7 +21,6 @@ struct tg_handling {
   bool settled;                      /* what the handler began or deferred was dealt with */
   bool streaming;                    /* the head of a stream was decided */
   bool *concluded;                   /* told to tg_handler_start while that runs; else NULL */
-  int spawned_ref;                   /* list of tg.spawn's tasks, or LUA_NOREF */
   int after_ref;                     /* list of req:after functions, or LUA_NOREF */
 };
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "script/child.h"
 #include "script/error.h"
 #include "script/job.h"
 #include "script/module.h"
@@ -298,6 +299,7 @@ static void push_core(lua_State *L, struct tg_vm *vm) {  // .. core
   lua_createtable(L, 0, 32);
   luaL_register(L, NULL, functions);
   tg_nursery_open(L);
+  tg_child_open(L);
   tg_job_open(L);
   push_ops(L), lua_setfield(L, -2, "ops");
   lua_getglobal(L, "pcall"), lua_setfield(L, -2, "raw_pcall");

@@ -264,24 +264,30 @@ void tg_error_fold(struct tg_buffer *out, const char *trace) {
 }
 
 /* LuaJIT cannot tell the line of the frame on top of a coroutine that has failed; for errors of the
- * interpreter itself the message can: "routes/x.lua:7: attempt to ...". */
-static void restore_line(struct tg_error_view *view) {
-  struct tg_slice message = tg_buffer_slice(&view->message);
-  struct tg_slice trace = tg_buffer_slice(&view->traceback);
-  const char *colon = message.len ? memchr(message.ptr, ':', message.len) : NULL;
-  if (!colon) return;
-  size_t file = (size_t)(colon - message.ptr);
-  size_t digits = strspn(colon + 1, "0123456789");
-  if (!digits || colon[1 + digits] != ':' || file + 1 + digits >= sizeof view->place) return;
-  if (!view->place[0])
-    snprintf(view->place, sizeof view->place, "%.*s", (int)(file + 1 + digits), message.ptr);
+ * interpreter itself the message can: "routes/x.lua:7: attempt to ...". The length of that place in
+ * the message; 0 where there is none. */
+static size_t place_in(struct tg_slice message) {
+  size_t at = 0;
+  while (at < message.len && message.ptr[at] != ':') at++;
+  size_t end = at + 1;
+  while (end < message.len && message.ptr[end] >= '0' && message.ptr[end] <= '9') end++;
+  bool placed = end > at + 1 && end < message.len && message.ptr[end] == ':';
+  return placed && end < sizeof((struct tg_error_view *)0)->place ? end : 0;
+}
+
+static void restore_line(struct tg_slice message, struct tg_buffer *traceback) {
+  struct tg_slice trace = tg_buffer_slice(traceback);
+  size_t place = place_in(message);
+  if (!place) return;
+  size_t file = place - 1;
+  while (message.ptr[file] != ':') file--;
   if (trace.len <= file + 1 || memcmp(trace.ptr, message.ptr, file + 1) != 0) return;
   if (trace.ptr[file + 1] >= '0' && trace.ptr[file + 1] <= '9') return;
   struct tg_buffer fixed = {0};
-  keep(&fixed, tg_slice(message.ptr, file + 1 + digits), TRACEBACK_MAX);
+  keep(&fixed, tg_slice(message.ptr, place), TRACEBACK_MAX);
   keep(&fixed, tg_slice_skip(trace, file), TRACEBACK_MAX);
-  tg_buffer_deinit(&view->traceback);
-  view->traceback = fixed;
+  tg_buffer_deinit(traceback);
+  *traceback = fixed;
 }
 
 static int l_read(lua_State *L) {
@@ -295,15 +301,71 @@ static int l_read(lua_State *L) {
   if (view->traceback.len == 0) {
     luaL_traceback(L, reading->from, NULL, 0);  // value trace
     tg_error_fold(&view->traceback, lua_tostring(L, -1));
-    (void)!tg_buffer_append(&view->message, "", 1); /* strspn below needs an end */
-    view->message.len--;
-    restore_line(view);
+    struct tg_slice message = tg_buffer_slice(&view->message);
+    size_t place = place_in(message);
+    if (place && !view->place[0])
+      snprintf(view->place, sizeof view->place, "%.*s", (int)place, message.ptr);
+    restore_line(message, &view->traceback);
   }
   if (!view->place[0] && push_place(reading->from, 0)) {
     snprintf(view->place, sizeof view->place, "%s", lua_tostring(reading->from, -1));
     lua_pop(reading->from, 1);
   }
   return 0;
+}
+
+/* ---- what a task has failed with ---- */
+
+static void push_message(lua_State *L, int value) {  // .. message
+  int type = lua_type(L, value);
+  lua_pushvalue(L, value);
+  if (type == LUA_TSTRING || type == LUA_TNUMBER) {
+    (void)lua_tostring(L, -1);
+    return;
+  }
+  lua_pop(L, 1);
+  lua_pushfstring(L, "error value of type %s", lua_typename(L, type));
+}
+
+/* From a copy on the C stack: what allocates in Lua may throw, and nothing may be held then. */
+static void push_traceback(lua_State *L, lua_State *from, int object) {  // .. traceback
+  raw_field(L, object, "message");                                       // .. message
+  struct tg_slice message = {0};
+  if (lua_type(L, -1) == LUA_TSTRING) message.ptr = lua_tolstring(L, -1, &message.len);
+  luaL_traceback(L, from, NULL, 0);  // .. message trace
+  struct tg_buffer text = {0};
+  tg_error_fold(&text, lua_tostring(L, -1));
+  restore_line(message, &text);
+  char copy[4096];
+  size_t len = text.len < sizeof copy ? text.len : sizeof copy;
+  if (len) memcpy(copy, text.data, len);
+  tg_buffer_deinit(&text);
+  lua_pop(L, 2);
+  lua_pushlstring(L, copy, len);
+}
+
+void tg_error_push_failure(lua_State *L, lua_State *from, const char *spawned) {
+  luaL_checkstack(L, 8, NULL);
+  lua_pushvalue(from, -1);
+  lua_xmove(from, L, 1);  // .. value
+  int object = lua_gettop(L);
+  if (!tg_error_is(L, object)) {
+    push_message(L, object);           // .. value message
+    push_object(L, "error");           // .. value object
+    lua_insert(L, object);             // .. object value
+    lua_setfield(L, object, "value");  // .. object
+  }
+  raw_field(L, object, "traceback");  // .. object traceback
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    lua_pop(L, 1);
+    push_traceback(L, from, object);
+  }
+  if (spawned) {
+    lua_pushfstring(L, "%s%sspawned at %s", lua_tostring(L, -1), *lua_tostring(L, -1) ? "\n" : "",
+                    spawned);
+    lua_remove(L, -2);
+  }
+  lua_setfield(L, object, "traceback");  // .. object
 }
 
 /* The value goes by the side coroutine: a protected call has a stack frame of its own, and nothing

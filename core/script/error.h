@@ -51,6 +51,12 @@ struct tg_error_view {
 void tg_error_view_init(struct tg_error_view *view, lua_State *L, lua_State *from, int index);
 void tg_error_view_deinit(struct tg_error_view *view);
 
+/* Pushes on L what the coroutine `from` has failed with, as an object with its traceback: an error
+ * object itself, any other value as the `value` of one with the code "error". `spawned`, if given,
+ * is the place where the task was started: a line more at the traceback's end. May throw for want
+ * of memory. */
+void tg_error_push_failure(lua_State *L, lua_State *from, const char *spawned);
+
 /* Is the value at `index` an object of ours (with that code)? */
 bool tg_error_is(lua_State *L, int index);
 bool tg_error_has_code(lua_State *L, int index, const char *code);

@@ -59,10 +59,11 @@ static void take_results(struct tg_job *job, lua_State *co, int count) {
   char *path = NULL;
   tg_buffer_clear(&job->values);
   job->status = tg_values_pack(co, lua_gettop(co) - count + 1, count, &job->values, &path);
-  if (job->status == TG_EINVALID) {
+  if (job->status == TG_EINVALID || job->status == TG_EFOREIGN) {
+    const char *code = job->status == TG_EFOREIGN ? "foreign_handle" : "cannot_cross";
     /* the path begins with "argument", as it does for those */
     const char *rest = path ? strchr(path, ' ') : NULL;
-    tg_job_fail(job, "cannot_cross", "result%s cannot cross from a %s", rest ? rest : "",
+    tg_job_fail(job, code, "result%s cannot cross from a %s", rest ? rest : "",
                 job->vm->role == TG_ROLE_LOOP ? "loop" : "worker");
   }
   free(path);
@@ -94,7 +95,7 @@ static int l_prepare(lua_State *L) {
   lua_pushliteral(L, "tidegate._core.blocking");
   lua_call(L, 1, 1);
   lua_getfield(L, 1, "run");  // module run
-  job->task = tg_task_new(job->vm, &job->scope);
+  job->task = tg_task_new(job->vm, &job->scope, 1);
   if (!job->task) return luaL_error(L, "not enough memory for a task");
   lua_xmove(L, job->task->co, 1);
   lua_pushlightuserdata(job->task->co, job);

@@ -1,110 +1,159 @@
-/* Child tasks made by Lua code: see nursery.h. Results travel in Lua; here is only who runs where.
- */
+/* Scopes as Lua enters and leaves them: see nursery.h, and lua/tidegate/_core/tasks.lua, which
+ * waits between the two. */
 #include "script/nursery.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "loop/loop.h"
+#include "script/child.h"
 #include "script/error.h"
+#include "script/task.h"
 #include "script/vm.h"
+
+/* ---- life ---- */
+
+static void destroy(struct tg_nursery *nursery) {
+  tg_scope_deinit(&nursery->scope);
+  free(nursery);
+}
 
 static void on_emptied(struct tg_scope *scope) {
   struct tg_nursery *nursery = TG_CONTAINER(scope, struct tg_nursery, scope);
   struct tg_op *waiter = nursery->waiter;
   nursery->waiter = NULL;
-  if (nursery->dropped) {
-    tg_scope_deinit(scope);
-    free(nursery);
-  } else if (waiter) {
+  if (waiter)
     tg_op_complete(waiter);
-  }
+  else if (nursery->task)
+    tg_task_nest_emptied(nursery->task);
+  else if (nursery->dropped)
+    destroy(nursery);
 }
+
+struct tg_nursery *tg_nursery_new(struct tg_vm *vm, struct tg_scope *parent) {
+  struct tg_nursery *nursery = calloc(1, sizeof *nursery);
+  if (!nursery) return NULL;
+  tg_scope_init(&nursery->scope, vm, parent);
+  nursery->scope.emptied = on_emptied;
+  nursery->scope.is_nursery = true;
+  return nursery;
+}
+
+void tg_nursery_end(struct tg_nursery *nursery, struct tg_task *task) {
+  task->scope = task->home;
+  tg_list_move(&task->home->failed, &nursery->scope.failed);
+  destroy(nursery);
+}
+
+void tg_nursery_drop(struct tg_nursery *nursery) {
+  nursery->dropped = true;
+  if (nursery->scope.alive == 0) destroy(nursery);
+}
+
+/* ---- the userdata ---- */
 
 struct tg_nursery *tg_nursery_check(lua_State *L, int index) {
   struct tg_nursery **box = luaL_checkudata(L, index, TG_NURSERY_OBJECT);
   return *box;
 }
 
-/* scope_new() -> nursery, inside the scope of the running task */
-static int l_scope_new(lua_State *L) {
-  struct tg_vm *vm = tg_vm_of(L);
-  if (!vm->running)
-    tg_error_throw(L, "no_task", "tasks can be started from a handler or a task only");
-  struct tg_nursery **box = lua_newuserdata(L, sizeof(struct tg_nursery *));  // .. box
-  *box = NULL;
-  luaL_getmetatable(L, TG_NURSERY_OBJECT);
-  lua_setmetatable(L, -2);
-  *box = calloc(1, sizeof **box);
-  if (!*box) tg_error_throw(L, "out_of_memory", "no memory for a scope");
-  tg_scope_init(&(*box)->scope, vm, vm->running->scope);
-  (*box)->scope.emptied = on_emptied;
-  return 1;
-}
-
-/* From __gc, and after waiting: the scope ends when its tasks have. */
-static void drop(struct tg_nursery *nursery) {
-  if (nursery->scope.alive == 0) {
-    tg_scope_deinit(&nursery->scope);
-    free(nursery);
-    return;
-  }
-  nursery->dropped = true;
-  tg_scope_cancel(&nursery->scope, "dropped");
-}
-
 static int l_gc(lua_State *L) {
   struct tg_nursery **box = lua_touserdata(L, 1);
   struct tg_nursery *nursery = *box;
   *box = NULL;
-  if (nursery) drop(nursery);
+  if (!nursery) return 0;
+  tg_scope_cancel(&nursery->scope, "dropped");
+  tg_nursery_drop(nursery);
   return 0;
 }
 
-static struct tg_task *new_task(lua_State *L, int *nargs) {  // nursery fn args..
+static uint64_t nanoseconds(lua_State *L, int index) {
+  lua_Number seconds = lua_tonumber(L, index);
+  return seconds > 0 ? (uint64_t)(seconds * 1e9) : 0;
+}
+
+/* scope_enter(seconds|nil, grace|nil, fails_fast|nil) -> scope, entered by the running task: with a
+ * deadline; as a shield; as one where the first failure cancels the others */
+static int l_scope_enter(lua_State *L) {
+  struct tg_vm *vm = tg_vm_of(L);
+  struct tg_task *task = vm->running;
+  if (!task) tg_error_throw(L, "no_task", "this call works in a handler or a task only");
+  uint64_t limit = nanoseconds(L, 1), grace = nanoseconds(L, 2);
+  struct tg_nursery **box = lua_newuserdata(L, sizeof(struct tg_nursery *));  // .. box
+  *box = NULL;
+  luaL_getmetatable(L, TG_NURSERY_OBJECT);
+  lua_setmetatable(L, -2);
+  struct tg_nursery *nursery = *box = tg_nursery_new(vm, task->scope);
+  if (!nursery) tg_error_throw(L, "out_of_memory", "no memory for a scope");
+  nursery->fails_fast = lua_toboolean(L, 3);
+  struct tg_scope *scope = &nursery->scope;
+  bool timed = lua_type(L, 1) == LUA_TNUMBER;
+  if (timed && tg_scope_deadline(scope, tg_loop_time(vm->loop) + limit))
+    tg_error_throw(L, "out_of_memory", "no memory for a deadline");
+  if (lua_type(L, 2) == LUA_TNUMBER) tg_scope_shield(scope, grace ? grace : 1);
+  tg_scope_enter(scope, task);
+  return 1;
+}
+
+/* scope_leave(scope) -> failures|nil, timed_out, called_off: the scope is empty, and its tasks have
+ * ended; what failed in it is for the caller. */
+static int l_scope_leave(lua_State *L) {
   struct tg_nursery *nursery = tg_nursery_check(L, 1);
-  if (lua_type(L, 2) != LUA_TFUNCTION)
-    tg_error_throw(L, "not_function",
-                   "got %s; did you call it? pass f, or function() return f(x) end",
-                   luaL_typename(L, 2));
-  if (!nursery || !nursery->scope.parent) tg_error_throw(L, "closed", "the scope has ended");
-  struct tg_task *task = tg_task_new(nursery->scope.vm, &nursery->scope);
-  if (!task)
-    tg_error_throw(L, "too_many_tasks", "this request has limits.tasks = %llu tasks already",
-                   (unsigned long long)nursery->scope.vm->host->settings->limits_tasks);
-  *nargs = lua_gettop(L) - 2;
-  return task;
+  TG_CHECK(nursery);
+  struct tg_scope *scope = &nursery->scope;
+  struct tg_task *task = scope->guest;
+  tg_child_push_failures(L, scope);  // .. failures|nil
+  tg_scope_leave(scope, task);
+  bool outside = tg_task_cancelled(task);
+  lua_pushboolean(L, scope->timed_out && !outside);
+  lua_pushboolean(L, nursery->called_off && !outside);
+  struct tg_nursery **box = lua_touserdata(L, 1);
+  *box = NULL;
+  destroy(nursery);
+  return 3;
 }
 
-/* scope_spawn(nursery, fn, ...): begins at the parent's next suspension, first in, first out */
-static int l_scope_spawn(lua_State *L) {
-  int nargs;
-  struct tg_task *task = new_task(L, &nargs);
-  luaL_checkstack(task->co, nargs + 1, "too many arguments");
-  lua_xmove(L, task->co, nargs + 1);
-  tg_task_start(task, nargs);
-  return 0;
-}
-
-/* scope_run(nursery, fn, ...): runs to its first suspension now */
-static int l_scope_run(lua_State *L) {
-  int nargs;
-  struct tg_task *task = new_task(L, &nargs);
-  luaL_checkstack(task->co, nargs + 1, "too many arguments");
-  lua_xmove(L, task->co, nargs + 1);
-  tg_task_run_now(task, nargs);
-  return 0;
-}
-
+/* scope_cancel(scope, reason): for failures. */
 static int l_scope_cancel(lua_State *L) {
   struct tg_nursery *nursery = tg_nursery_check(L, 1);
   if (nursery) tg_scope_cancel(&nursery->scope, luaL_optstring(L, 2, "cancelled"));
   return 0;
 }
 
-static int l_scope_alive(lua_State *L) {
+/* scope:cancel(reason): the user's. */
+static int l_cancel(lua_State *L) {
   struct tg_nursery *nursery = tg_nursery_check(L, 1);
-  lua_pushinteger(L, nursery ? (lua_Integer)nursery->scope.alive : 0);
+  if (!nursery) return 0;
+  nursery->called_off = true;
+  tg_scope_cancel(&nursery->scope, luaL_optstring(L, 2, "cancelled"));
+  return 0;
+}
+
+/* scope_nest() -> alive: tasks that the running task has spawned and that have not ended; nil where
+ * it has never spawned any */
+static int l_scope_nest(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  if (!task || !task->nest) return 0;
+  lua_pushinteger(L, (lua_Integer)task->nest->scope.alive);
+  return 1;
+}
+
+/* nest_failures() -> what failed unseen among them; they are seen now */
+static int l_nest_failures(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  if (!task || !task->nest) return 0;
+  tg_child_push_failures(L, &task->nest->scope);
+  return 1;
+}
+
+/* deadline() -> seconds left, nil without one */
+static int l_deadline(lua_State *L) {
+  struct tg_vm *vm = tg_vm_of(L);
+  uint64_t due = vm->running ? tg_scope_due(vm->running->scope) : 0;
+  uint64_t now = tg_loop_time(vm->loop);
+  if (!due) return 0;
+  lua_pushnumber(L, due > now ? (lua_Number)(due - now) / 1e9 : 0);
   return 1;
 }
 
@@ -121,17 +170,60 @@ static int l_defers(lua_State *L) {
   return 1;
 }
 
+/* take_defers() -> the same list; it is the caller's to run now */
+static int l_take_defers(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  if (!task || task->defers_ref == LUA_NOREF) return 0;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, task->defers_ref);
+  luaL_unref(L, LUA_REGISTRYINDEX, task->defers_ref);
+  task->defers_ref = LUA_NOREF;
+  return 1;
+}
+
+/* on_defers(fn): fn(list, ok, err) runs them */
+static int l_on_defers(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  tg_vm_of(L)->ref_run_defers = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+/* atomic(delta): see tg_op_begin */
+static int l_atomic(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  if (!task) tg_error_throw(L, "no_task", "tg.atomic works in a handler or a task only");
+  task->atomic += (int)luaL_checkinteger(L, 1);
+  return 0;
+}
+
+/* scope_mark() -> what the running task has entered; equal values, equal scopes */
+static int l_scope_mark(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  lua_pushlightuserdata(L, task ? task->scope : NULL);
+  return 1;
+}
+
 void tg_nursery_open(lua_State *L) {  // .. table
-  static const luaL_Reg functions[] = {{"scope_new", l_scope_new},
-                                       {"scope_spawn", l_scope_spawn},
-                                       {"scope_run", l_scope_run},
+  static const luaL_Reg methods[] = {
+      {"cancel", l_cancel}, {"spawn", tg_child_spawn_in}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"scope_enter", l_scope_enter},
+                                       {"scope_leave", l_scope_leave},
                                        {"scope_cancel", l_scope_cancel},
-                                       {"scope_alive", l_scope_alive},
+                                       {"scope_nest", l_scope_nest},
+                                       {"nest_failures", l_nest_failures},
+                                       {"deadline", l_deadline},
                                        {"defers", l_defers},
+                                       {"take_defers", l_take_defers},
+                                       {"on_defers", l_on_defers},
+                                       {"atomic", l_atomic},
+                                       {"scope_mark", l_scope_mark},
                                        {NULL, NULL}};
   luaL_newmetatable(L, TG_NURSERY_OBJECT);  // .. table meta
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");
+  lua_newtable(L);  // .. table meta methods
+  luaL_register(L, NULL, methods);
+  lua_setfield(L, -2, "__index");  // .. table meta
   lua_pushliteral(L, "tg.scope");
   lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);

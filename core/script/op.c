@@ -59,6 +59,8 @@ struct tg_task *tg_op_begin(lua_State *L) {
     tg_error_throw(L, "c_boundary",
                    "cannot suspend inside %s, which is a C function that calls back",
                    blocking_function(L));
+  if (TG_UNLIKELY(task->atomic))
+    tg_error_throw(L, "yield_in_atomic", "this call may suspend, and stands inside tg.atomic");
   if (tg_task_cancelled(task)) tg_op_throw_cancelled(L);
   return task;
 }
@@ -108,7 +110,7 @@ void tg_op_abandon(struct tg_task *task) {
 
 void tg_op_throw_cancelled(lua_State *L) {
   struct tg_task *task = tg_vm_of(L)->running;
-  const char *reason = task && task->scope->cancelled ? task->scope->reason : "cancelled";
+  const char *reason = task ? tg_task_reason(task) : "cancelled";
   tg_error_throw(L, "cancelled", "the task was cancelled (%s)", reason);
 }
 

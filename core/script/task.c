@@ -1,117 +1,58 @@
-/* The scheduler: the only lua_resume of the program, and the tree of scopes.
+/* The scheduler: the only lua_resume of the program, and how a task ends.
  *
  * A task's coroutine is used again when it has ended well: its Lua stack is empty then, and making
  * a new one for every request would cost more than most handlers do. */
 #include "script/task.h"
 
 #include <lauxlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "script/error.h"
+#include "script/nursery.h"
 #include "script/watch.h"
 
 #define IDLE_MAX 128u
+/* Values that a new coroutine has room for without asking. */
+#define ROOM_SURE 16
 
 const char tg_task_mark = 0;
 
-/* ---- scopes ---- */
+/* ---- cancellation ---- */
 
-void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *parent) {
-  scope->vm = vm;
-  scope->parent = parent;
-  scope->top = parent && parent != vm->root ? parent->top : scope;
-  scope->alive = scope->total = 0;
-  scope->cancelled = parent && parent->cancelled;
-  scope->timed_out = false;
-  scope->timer.slot = 0;
-  scope->emptied = NULL;
-  scope->owner = NULL;
-  scope->exchange = parent ? parent->exchange : NULL;
-  scope->reason[0] = 0;
-  if (scope->cancelled) memcpy(scope->reason, parent->reason, sizeof scope->reason);
-  tg_list_init(&scope->tasks);
-  tg_list_init(&scope->inner);
-  tg_list_init(&scope->owned);
-  tg_list_init(&scope->link);
-  if (parent) tg_list_append(&parent->inner, &scope->link);
-}
-
-/* A scope object may outlive the scope around it, in a variable of somebody's: it is an orphan
- * then, empty and cancelled. */
-static void orphan(struct tg_scope *inner) {
-  TG_CHECK(inner->alive == 0);
-  tg_list_remove(&inner->link);
-  inner->parent = NULL;
-  inner->top = inner;
-  inner->cancelled = true;
-  inner->exchange = NULL;
-}
-
-struct tg_scope *tg_scope_owner(struct tg_vm *vm) {
-  return vm->running ? vm->running->scope->top : vm->root;
-}
-
-void tg_scope_own(struct tg_scope *scope, struct tg_owned *owned) {
-  tg_list_remove(&owned->link);
-  tg_list_append(&scope->owned, &owned->link);
-}
-
-void tg_scope_close_owned(struct tg_scope *scope) {
-  while (!tg_list_empty(&scope->owned)) {
-    struct tg_owned *owned = TG_CONTAINER(scope->owned.prev, struct tg_owned, link);
-    tg_list_remove(&owned->link);
-    owned->close(owned);
-  }
-}
-
-void tg_scope_deinit(struct tg_scope *scope) {
-  TG_CHECK(scope->alive == 0);
-  tg_scope_close_owned(scope);
-  while (!tg_list_empty(&scope->inner))
-    orphan(TG_CONTAINER(scope->inner.next, struct tg_scope, link));
-  tg_timer_stop(&scope->vm->loop->timers, &scope->timer);
-  tg_list_remove(&scope->link);
-}
-
-static void cancel_task(struct tg_task *task) {
+void tg_task_interrupt(struct tg_task *task) {
   struct tg_op *op = task->op;
-  if (!op || op->complete || op->cancelled) return;
+  if (!op || op->complete || op->cancelled || !tg_task_cancelled(task)) return;
   op->cancelled = true;
   op->kind->cancel(op);
 }
 
-void tg_scope_cancel(struct tg_scope *scope, const char *reason) {
-  if (scope->cancelled) return;
-  scope->cancelled = true;
-  snprintf(scope->reason, sizeof scope->reason, "%s", reason);
-  /* No Lua runs in here, so neither list can change but by what cancelling itself removes. */
-  struct tg_list *link = scope->tasks.next;
-  while (link != &scope->tasks) {
-    struct tg_task *task = TG_CONTAINER(link, struct tg_task, link);
-    link = link->next;
-    cancel_task(task);
+const char *tg_task_reason(const struct tg_task *task) {
+  if (task->scope->cancelled) return task->scope->reason;
+  return task->cancelled ? task->cancelled : "cancelled";
+}
+
+static struct tg_scope *outermost(const struct tg_task *task) {
+  struct tg_scope *scope = task->scope;
+  while (scope != task->home && scope->parent != task->home) scope = scope->parent;
+  return scope;
+}
+
+void tg_task_cancel(struct tg_task *task, const char *reason) {
+  if (task->cancelled) return;
+  char *copy = strdup(reason);
+  struct tg_scope *entered = outermost(task);
+  if (!copy) { /* then with everybody: what is asked to end must end */
+    tg_scope_cancel(entered, reason);
+    return;
   }
-  for (link = scope->inner.next; link != &scope->inner; link = link->next)
-    tg_scope_cancel(TG_CONTAINER(link, struct tg_scope, link), reason);
+  task->cancelled = copy;
+  if (entered != task->home) tg_scope_cancel(entered, reason);
+  tg_task_interrupt(task);
 }
 
-static void on_deadline(struct tg_timer *timer) {
-  struct tg_scope *scope = TG_CONTAINER(timer, struct tg_scope, timer);
-  if (scope->cancelled) return;
-  scope->timed_out = true;
-  tg_scope_cancel(scope, "timeout");
-}
-
-tg_status tg_scope_deadline(struct tg_scope *scope, uint64_t due) {
-  struct tg_timers *timers = &scope->vm->loop->timers;
-  tg_timer_stop(timers, &scope->timer);
-  return due ? tg_timer_start(timers, &scope->timer, due, on_deadline) : TG_OK;
-}
-
-/* ---- tasks ---- */
+/* ---- making tasks ---- */
 
 static void on_job(struct tg_loop_job *job);
 
@@ -140,26 +81,29 @@ static void destroy(struct tg_task *task) {
   free(task);
 }
 
-struct tg_task *tg_task_new(struct tg_vm *vm, struct tg_scope *scope) {
-  if (scope->top->total >= vm->host->settings->limits_tasks) return NULL;
+static struct tg_task *find_idle(struct tg_vm *vm) {
   struct tg_list *link = tg_list_take_first(&vm->idle_tasks);
-  struct tg_task *task;
   if (link) {
     vm->idle_count--;
-    task = TG_CONTAINER(link, struct tg_task, link);
-  } else {
-    task = make(vm);
-    if (!task && vm->memory_tight) {
-      tg_vm_relieve(vm); /* what failed requests have left behind */
-      task = make(vm);
-    }
-    if (!task) return NULL;
+    return TG_CONTAINER(link, struct tg_task, link);
   }
+  struct tg_task *task = make(vm);
+  if (task || !vm->memory_tight) return task;
+  tg_vm_relieve(vm); /* what failed requests have left behind */
+  return make(vm);
+}
+
+static struct tg_task *new_task(struct tg_vm *vm, struct tg_scope *scope) {
+  struct tg_task *task = find_idle(vm);
+  if (!task) return NULL;
   task->home = task->scope = scope;
+  task->nest = NULL;
   task->op = task->finished = NULL;
-  task->depth = 0;
+  task->depth = task->atomic = 0;
   task->defers_ref = LUA_NOREF;
   task->nargs = -1;
+  task->failed = false;
+  task->cancelled = NULL;
   task->cpu_budget = vm->host->settings->limits_cpu;
   task->ended = NULL;
   task->state = TG_TASK_IDLE;
@@ -170,12 +114,22 @@ struct tg_task *tg_task_new(struct tg_vm *vm, struct tg_scope *scope) {
   return task;
 }
 
+struct tg_task *tg_task_new(struct tg_vm *vm, struct tg_scope *scope, int nargs) {
+  if (scope->top->total >= vm->host->settings->limits_tasks) return NULL;
+  struct tg_task *task = new_task(vm, scope);
+  if (!task || nargs <= ROOM_SURE || lua_checkstack(task->co, nargs + 1)) return task;
+  tg_task_discard(task);
+  return NULL;
+}
+
 static void recycle(struct tg_task *task, bool reusable) {
   struct tg_vm *vm = task->vm;
   struct tg_scope *home = task->home;
   tg_list_remove(&task->link);
   tg_loop_job_remove(&task->job);
-  luaL_unref(vm->L, LUA_REGISTRYINDEX, task->defers_ref);
+  if (task->defers_ref != LUA_NOREF) luaL_unref(vm->L, LUA_REGISTRYINDEX, task->defers_ref);
+  free(task->cancelled);
+  task->cancelled = NULL;
   vm->task_count--;
   if (reusable && vm->idle_count < IDLE_MAX) {
     lua_settop(task->co, 0);
@@ -188,8 +142,99 @@ static void recycle(struct tg_task *task, bool reusable) {
   bool is_inner = top != home;
   top->total--;
   if (--home->alive == 0 && home->emptied) home->emptied(home);
-  /* `top` is still there: with tasks inside, it could not have been given up */
+  /* `top` is still there: whoever gives it up waits for its own task, which ends from a job */
   if (is_inner && top->total == 0 && top->emptied) top->emptied(top);
+}
+
+void tg_task_discard(struct tg_task *task) {
+  recycle(task, true);
+}
+
+struct tg_nursery *tg_task_nursery(struct tg_task *task) {
+  if (task->scope != task->home) return TG_CONTAINER(task->scope, struct tg_nursery, scope);
+  task->nest = tg_nursery_new(task->vm, task->home);
+  if (task->nest) tg_scope_enter(&task->nest->scope, task);
+  return task->nest;
+}
+
+/* ---- the end of a task ---- */
+
+static void conclude(struct tg_task *task) {
+  bool failed = task->failed;
+  if (task->nest) tg_nursery_end(task->nest, task);
+  task->nest = NULL;
+  task->state = TG_TASK_ENDED;
+  if (task->ended)
+    task->ended(task, failed ? TG_ESCRIPT : TG_OK, failed ? 1 : lua_gettop(task->co));
+  recycle(task, !failed);
+}
+
+/* A deferred function's failure is the task's, when nothing worse happened to it. */
+static void on_deferred(struct tg_task *runner, tg_status status, int nresults) {
+  struct tg_task *task = runner->owner;
+  (void)nresults;
+  if (status && !task->failed) {
+    task->failed = true;
+    lua_settop(task->co, 0);
+    lua_xmove(runner->co, task->co, 1);
+  }
+  task->state = TG_TASK_ENDING;
+  tg_loop_post(task->vm->loop, &task->job);
+}
+
+/* Deferred functions need a coroutine that is alive, and may suspend: they run in a task of their
+ * own, which the limit of tasks does not hold back. */
+static bool start_deferred(struct tg_task *task) {
+  struct tg_vm *vm = task->vm;
+  struct tg_task *runner = new_task(vm, task->home);
+  if (!runner) return false;
+  runner->owner = task;
+  runner->ended = on_deferred;
+  runner->cpu_budget = task->cpu_budget;
+  runner->cancelled = task->cancelled;
+  task->cancelled = NULL;
+  lua_rawgeti(runner->co, LUA_REGISTRYINDEX, vm->ref_run_defers);  // run
+  lua_rawgeti(runner->co, LUA_REGISTRYINDEX, task->defers_ref);    // run list
+  lua_pushboolean(runner->co, !task->failed);                      // run list ok
+  luaL_unref(vm->L, LUA_REGISTRYINDEX, task->defers_ref);
+  task->defers_ref = LUA_NOREF;
+  if (task->failed) {
+    lua_pushvalue(task->co, -1);
+    lua_xmove(task->co, runner->co, 1);  // run list ok error
+  }
+  tg_task_start(runner, task->failed ? 3 : 2);
+  return true;
+}
+
+/* Goes on from the loop's ready list, so that nothing ends inside the end of something else. */
+static void continue_end(struct tg_task *task) {
+  if (task->nest && task->nest->scope.alive) return; /* its end calls us */
+  if (task->defers_ref != LUA_NOREF && start_deferred(task)) return;
+  conclude(task);
+}
+
+void tg_task_nest_emptied(struct tg_task *task) {
+  if (task->state == TG_TASK_ENDING) tg_loop_post(task->vm->loop, &task->job);
+}
+
+/* Only a coroutine that gave itself up by a foreign yield has not left what it entered. */
+static void unwind(struct tg_task *task) {
+  struct tg_scope *base = task->nest ? &task->nest->scope : task->home;
+  while (task->scope != base) {
+    struct tg_nursery *nursery = TG_CONTAINER(task->scope, struct tg_nursery, scope);
+    task->scope = task->scope->parent;
+    nursery->scope.guest = NULL;
+    tg_scope_cancel(&nursery->scope, "failed");
+  }
+}
+
+static void end(struct tg_task *task, int rc) {
+  task->failed = rc != 0;
+  task->state = TG_TASK_ENDING;
+  if (task->op || task->finished) tg_op_abandon(task);
+  unwind(task);
+  if (task->nest && task->failed) tg_scope_cancel(&task->nest->scope, "failed");
+  continue_end(task);
 }
 
 static int l_bad_yield(lua_State *L) {
@@ -214,14 +259,7 @@ static void end_bad_yield(struct tg_task *task) {
   lua_xmove(L, task->co, 1); /* "not enough memory" is as good an error value */
 }
 
-static void end(struct tg_task *task, int rc) {
-  bool failed = rc != 0;
-  if (task->op || task->finished) tg_op_abandon(task);
-  task->state = TG_TASK_ENDED;
-  if (task->ended)
-    task->ended(task, failed ? TG_ESCRIPT : TG_OK, failed ? 1 : lua_gettop(task->co));
-  recycle(task, !failed);
-}
+/* ---- steps ---- */
 
 static bool is_suspension(lua_State *co) {
   return lua_gettop(co) == 1 && lua_touserdata(co, 1) == (const void *)&tg_task_mark &&
@@ -246,7 +284,7 @@ static void step(struct tg_task *task, int nargs) {
     lua_settop(task->co, 0);
     if (task->state == TG_TASK_RUNNING) task->state = TG_TASK_WAITING;
     /* cancelled between tg_op_begin and here: by a child that it started itself */
-    if (task->scope->cancelled) cancel_task(task);
+    tg_task_interrupt(task);
   } else {
     end_bad_yield(task);
     end(task, LUA_ERRRUN);
@@ -255,6 +293,10 @@ static void step(struct tg_task *task, int nargs) {
 
 static void on_job(struct tg_loop_job *job) {
   struct tg_task *task = TG_CONTAINER(job, struct tg_task, job);
+  if (task->state == TG_TASK_ENDING) {
+    continue_end(task);
+    return;
+  }
   int nargs = task->nargs > 0 ? task->nargs : 0;
   task->nargs = 0;
   task->finished = task->op;

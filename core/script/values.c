@@ -20,6 +20,8 @@
 
 #include "base/check.h"
 #include "script/plain.h"
+#include "script/sync.h"
+#include "script/vm.h"
 
 #define SIZE_LIMIT ((size_t)64 << 20)
 #define DEPTH_MAX  200
@@ -108,6 +110,18 @@ static char *spell_path(const struct packer *packer, const char *problem) {
 static tg_status refuse(struct packer *packer, const char *problem) {
   if (packer->path) *packer->path = spell_path(packer, problem);
   return TG_EINVALID;
+}
+
+/* Handles that one might mean to share say whose they are. */
+static tg_status refuse_userdata(struct packer *packer, int index) {
+  const struct tg_sync *sync = tg_sync_find(packer->L, index);
+  if (!sync) return refuse(packer, "a userdata");
+  static const char *const homes[] = {"loop", "worker", "builder"};
+  char problem[80];
+  snprintf(problem, sizeof problem, "a %s made in %s %u", sync->type->name, homes[sync->vm->role],
+           sync->vm->index);
+  (void)!refuse(packer, problem);
+  return TG_EFOREIGN;
 }
 
 /* --- packing --- */
@@ -233,7 +247,7 @@ static tg_status pack_value(struct packer *packer, int index) {
       return lua_touserdata(L, index) ? refuse(packer, "a userdata") : put_tag(packer, TAG_NULL);
     case LUA_TFUNCTION: return refuse(packer, "a function");
     case LUA_TTHREAD: return refuse(packer, "a coroutine");
-    case LUA_TUSERDATA: return refuse(packer, "a userdata");
+    case LUA_TUSERDATA: return refuse_userdata(packer, index);
     default:
       if (!tg_plain_get_int64(L, index, &bits, &is_unsigned))
         return refuse(packer, "a cdata that is no 64-bit integer");

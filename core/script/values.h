@@ -11,7 +11,8 @@
 
 /* Appends the values at [first, first+count) of the stack. TG_EINVALID: a value cannot cross; then
  * *path (malloc'ed, the caller frees) says which and why: "argument 2.user.db: a function".
- * TG_ETOO_LARGE over 64 MiB; TG_ENOMEM. Runs no metamethod; never throws. */
+ * TG_EFOREIGN: the same, and it is a handle that belongs to this state. TG_ETOO_LARGE over 64 MiB;
+ * TG_ENOMEM. Runs no metamethod; never throws. */
 TG_MUST_CHECK tg_status tg_values_pack(lua_State *L, int first, int count, struct tg_buffer *out,
                                        char **path);
 

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "script/boot.h"
 #include "script/error.h"
+#include "script/nursery.h"
 #include "script/task.h"
 
 #define TIDY_SLACK (8u << 20)
@@ -41,9 +42,45 @@ void tg_vm_release(struct tg_vm *vm) {
   check_idle(vm);
 }
 
+/* ---- the application's tasks ---- */
+
+void tg_vm_start_serving(struct tg_vm *vm, struct tg_task *task) {
+  if (vm->serving)
+    tg_task_start(task, task->nargs);
+  else
+    tg_list_append(&vm->unserved, &task->job.link);
+}
+
+void tg_vm_serve(struct tg_vm *vm) {
+  struct tg_list *link;
+  vm->serving = true;
+  while ((link = tg_list_take_first(&vm->unserved))) {
+    struct tg_task *task = TG_CONTAINER(link, struct tg_task, job.link);
+    tg_task_start(task, task->nargs);
+  }
+}
+
+static void discard_unserved(struct tg_vm *vm) {
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&vm->unserved)))
+    tg_task_discard(TG_CONTAINER(link, struct tg_task, job.link));
+}
+
+/* What repeats itself ends now; what was begun in the background has the time of a drain. */
+static void end_background(struct tg_vm *vm) {
+  uint64_t due = tg_loop_time(vm->loop) + vm->host->settings->timeouts_drain;
+  for (struct tg_list *link = vm->root->inner.next; link != &vm->root->inner; link = link->next) {
+    struct tg_scope *scope = TG_CONTAINER(link, struct tg_scope, link);
+    if (!scope->is_nursery) continue;
+    const struct tg_nursery *nursery = TG_CONTAINER(scope, struct tg_nursery, scope);
+    if (nursery->is_periodic || tg_scope_deadline(scope, due)) tg_scope_cancel(scope, "retired");
+  }
+}
+
 void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm)) {
   vm->retired = true;
   vm->idle = idle;
+  end_background(vm);
   check_idle(vm);
 }
 
@@ -105,11 +142,14 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   struct tg_vm *vm = calloc(1, sizeof *vm);
   if (!vm) return NULL;
   vm->host = host;
+  vm->settings = host->settings;
   vm->loop = loop;
   vm->role = role;
   vm->index = index;
   vm->memory_max = host->settings->limits_state_memory;
   tg_list_init(&vm->idle_tasks);
+  tg_list_init(&vm->unserved);
+  vm->ref_run_defers = LUA_NOREF;
   vm->L = new_state();
   vm->root = malloc(sizeof *vm->root);
   if (!vm->L || !vm->root) {
@@ -140,6 +180,7 @@ static int l_collect(lua_State *L) {
 }
 
 void tg_vm_free(struct tg_vm *vm) {
+  discard_unserved(vm);
   TG_CHECK(vm->task_count == 0 && !vm->running);
   if (lua_cpcall(vm->L, l_collect, NULL) != 0) lua_pop(vm->L, 1);
   tg_task_free_idle(vm);

@@ -55,7 +55,8 @@ struct tg_vm {
   lua_State *L;
   lua_State *side; /* a coroutine that never runs: where values are laid down meanwhile */
   struct tg_host *host;
-  struct tg_loop *loop; /* whose thread runs it */
+  const struct tg_settings *settings; /* of its generation; the host's where it has none */
+  struct tg_loop *loop;               /* whose thread runs it */
   enum tg_role role;
   unsigned index;      /* number of its loop or worker */
   uint64_t generation; /* number of its generation, for logs */
@@ -68,6 +69,8 @@ struct tg_vm {
   /* tasks (script/task.c) */
   struct tg_task *running; /* whose code is on the C stack; NULL between tasks */
   struct tg_list idle_tasks;
+  struct tg_list unserved; /* the application's tasks (by their jobs), until the state serves */
+  bool serving;            /* it is with the thread that will always run it */
   unsigned idle_count;
   unsigned task_count; /* alive, idle ones not counted */
   unsigned holds;      /* requests and the like that run on it */
@@ -80,6 +83,7 @@ struct tg_vm {
   /* places in the registry (luaL_ref) */
   int ref_tg;               /* the module table that `require "tidegate"` returns */
   int ref_env;              /* the globals of route and library files */
+  int ref_run_defers;       /* _core/tasks.lua's run_defers, once that is loaded */
   int ref_entry;            /* _core/entry.lua: runs a handler for an exchange */
   int ref_boot;             /* what _core/boot.lua returned: load_app, freeze ... */
   int ref_errors;           /* metatable of error objects */
@@ -109,6 +113,13 @@ void tg_vm_release(struct tg_vm *vm);
 
 /* No new request will come: calls `idle` once nothing runs on it any more, soon. Own thread. */
 void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm));
+
+/* Starts a task of the application, prepared with its arguments; now, or when the state serves:
+ * it may be on the builder's loop still. */
+void tg_vm_start_serving(struct tg_vm *vm, struct tg_task *task);
+
+/* The state has come to the thread that runs it from now on; called there. */
+void tg_vm_serve(struct tg_vm *vm);
 
 /* The sandbox's way out of memory trouble: collects everything when an allocation has failed.
  * Between tasks. */

@@ -94,7 +94,7 @@ end
 --- The body of the task on the other side.
 --- @param job userdata
 function M.run(job)
-  return after(tasks.run_child(call, job))
+  return after(core.raw_xpcall(call, tasks.on_error, job))
 end
 
 return M

@@ -25,14 +25,8 @@ local unfinished = handler.unfinished
 
 -- Slow path: tasks that the handler spawned, and what it deferred.
 local function complete()
-  local tasks = require "tidegate._core.tasks"
-  tasks.wait_spawned()
-  tasks.run_defers(core.defers(), true)
+  require("tidegate._core.tasks").complete()
 end
-
-handler.on_failure(function(list, err)
-  require("tidegate._core.tasks").run_defers(list, false, err)
-end)
 
 local function send(handling, run, out)
   if run then

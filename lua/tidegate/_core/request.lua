@@ -94,7 +94,7 @@ function M.after(register)
     end
     local route, n, args = self.route, select("#", ...), { ... }
     return register(self, function()
-      require("tidegate._core.tasks").run_reported("req:after of " .. route, fn, unpack(args, 1, n))
+      require("tidegate._core.tasks").background_as("req:after of " .. route, fn, unpack(args, 1, n))
     end)
   end
 end

@@ -11,7 +11,7 @@ local M = {}
 --- @param name string
 --- @param source string
 --- @param env table
---- @return function? run executes the script to its end; true when a task that nobody joined has failed
+--- @return function? run executes the script to its end
 --- @return string? text the error in the caret form
 function M.prepare(name, source, env)
   core.print = function(text)
@@ -23,17 +23,9 @@ function M.prepare(name, source, env)
     return nil, caret.render(err, source)
   end
   return function()
-    tasks.gather_spawned()
     chunk()
-    local failed = tasks.wait_spawned()
-    tasks.run_defers(core.defers(), true)
-    return failed
+    tasks.complete()
   end
-end
-
---- What a script that failed has deferred.
-function M.run_defers(list, err)
-  tasks.run_defers(list, false, err)
 end
 
 --- Shows an error of running.

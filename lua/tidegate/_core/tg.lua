@@ -12,7 +12,10 @@ local providers = {
   ["tidegate._core.random"] = { "random_bytes", "uuid" },
   ["tidegate._core.signals"] = { "on_signal" },
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
-  ["tidegate._core.tasks"] = { "gather", "spawn", "try", "defer" },
+  ["tidegate._core.tasks"] = {
+    "gather", "settle", "race", "any", "map", "each_done", "spawn", "background", "every", "defer", "scope", "timeout",
+    "move_on", "shield", "deadline", "atomic", "try",
+  },
   ["tidegate._core.blocking"] = { "blocking", "on_loop", "check_cancelled" },
   ["tidegate._core.routes"] = { "routes" },
   ["tidegate._core.sync"] = { "channel", "select", "mutex", "semaphore", "event", "condition", "barrier" },
@@ -25,9 +28,7 @@ local internal = { handler = true, sync = true, calendar = true, random = true, 
 local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
-local later = {
-  "settle", "race", "any", "map", "each_done", "scope", "timeout", "move_on", "deadline", "shield",
-  "background", "every", "atomic", "schema", "http", "fs", "process", "dns", "url", "crypto", "metrics", "cache",
+local later = { "schema", "http", "fs", "process", "net", "url", "crypto", "metrics", "cache",
   "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "sort",
 }
 

@@ -1,0 +1,218 @@
+/* Many functions at the same time: what gather, settle, race, any and map are made of.
+ *
+ * The children run in a scope of the group, each in a task. Results and failures go into two tables
+ * that the registry holds; what they mean is decided in lua/tidegate/_core/tasks.lua. */
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "script/error.h"
+#include "script/module.h"
+#include "script/task.h"
+
+/// Runs functions as tasks of one scope until all have ended.
+TG_AWAITABLE(group_run)
+
+enum { STOP_ON_SUCCESS = 1, STOP_ON_FAILURE = 2 };
+
+struct group {
+  struct tg_op op;
+  struct tg_scope scope;
+  int source_ref;   /* list of functions, or of items for `fn` */
+  int fn_ref;       /* LUA_NOREF: the source is the functions */
+  int results_ref;  /* results[i]: the first value that the i-th has returned */
+  int failures_ref; /* list of {index=, err=} in order of time; LUA_NOREF while there are none */
+  unsigned count, next, first; /* `first`: who stopped the others, 1-based */
+  int stop_on;
+  bool starting, stopped, is_lost;
+};
+
+/* ---- the end of a child ---- */
+
+static void stop(struct group *group, unsigned index) {
+  if (group->stopped) return;
+  group->stopped = true;
+  group->first = index;
+  tg_scope_cancel(&group->scope, "cancelled");
+}
+
+/* The table has room for every index: this allocates nothing. */
+static void keep_result(struct group *group, struct tg_task *task, int count) {
+  lua_State *co = task->co;
+  if (!count) return;
+  lua_settop(co, lua_gettop(co) - count + 1);              // .. value
+  lua_rawgeti(co, LUA_REGISTRYINDEX, group->results_ref);  // .. value results
+  lua_insert(co, -2);                                      // .. results value
+  lua_rawseti(co, -2, (int)task->tag);
+}
+
+struct failing {
+  struct group *group;
+  struct tg_task *task;
+};
+
+static int l_keep_failure(lua_State *L) {
+  struct failing *failing = lua_touserdata(L, 1);
+  struct group *group = failing->group;
+  if (failing->task)
+    tg_error_push_failure(L, failing->task->co, NULL);  // .. error
+  else
+    tg_error_push(L, "too_many_tasks", "no memory for a task, or limits.tasks = %llu are alive",
+                  (unsigned long long)group->scope.vm->host->settings->limits_tasks);
+  /* whoever was cancelled because of another one has nothing to say */
+  if (group->stopped && tg_error_has_code(L, -1, "cancelled")) return 0;
+  if (group->failures_ref == LUA_NOREF) {
+    lua_newtable(L);
+    group->failures_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, group->failures_ref);  // .. error failures
+  lua_createtable(L, 0, 2);                                // .. error failures row
+  lua_pushinteger(L, failing->task ? (lua_Integer)failing->task->tag : (lua_Integer)group->next);
+  lua_setfield(L, -2, "index");
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "err");
+  lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+  return 0;
+}
+
+static void keep_failure(struct group *group, struct tg_task *task) {
+  struct tg_vm *vm = group->scope.vm;
+  struct failing failing = {group, task};
+  if (lua_cpcall(vm->L, l_keep_failure, &failing) == 0) return;
+  lua_pop(vm->L, 1);
+  group->is_lost = true; /* it must not pass for one that ended well */
+}
+
+static void start_next(struct group *group, bool now);
+
+static void on_ended(struct tg_task *task, tg_status status, int nresults) {
+  struct group *group = task->owner;
+  if (status)
+    keep_failure(group, task);
+  else
+    keep_result(group, task, nresults);
+  if (group->stop_on & (status ? STOP_ON_FAILURE : STOP_ON_SUCCESS)) stop(group, task->tag);
+  if (!group->starting && group->next < group->count && !group->scope.cancelled)
+    start_next(group, false);
+}
+
+static void on_emptied(struct tg_scope *scope) {
+  struct group *group = scope->owner;
+  if (!group->starting) tg_op_complete(&group->op);
+}
+
+/* ---- the start ---- */
+
+static void start_next(struct group *group, bool now) {
+  unsigned index = ++group->next;
+  struct tg_task *task = tg_task_new(group->scope.vm, &group->scope, 2);
+  if (!task) {
+    keep_failure(group, NULL);
+    stop(group, index);
+    return;
+  }
+  lua_State *co = task->co;
+  int count = 0;
+  task->owner = group;
+  task->ended = on_ended;
+  task->tag = index;
+  if (group->fn_ref != LUA_NOREF) {
+    lua_rawgeti(co, LUA_REGISTRYINDEX, group->fn_ref);      // fn
+    lua_rawgeti(co, LUA_REGISTRYINDEX, group->source_ref);  // fn source
+    lua_rawgeti(co, -1, (int)index);                        // fn source item
+    lua_remove(co, -2);                                     // fn item
+    lua_pushinteger(co, (lua_Integer)index);                // fn item index
+    count = 2;
+  } else {
+    lua_rawgeti(co, LUA_REGISTRYINDEX, group->source_ref);  // source
+    lua_rawgeti(co, -1, (int)index);                        // source fn
+    lua_remove(co, -2);                                     // fn
+  }
+  if (now)
+    tg_task_run_now(task, count);
+  else
+    tg_task_start(task, count);
+}
+
+/* ---- the op ---- */
+
+static void cancel(struct tg_op *op) {
+  struct group *group = TG_CONTAINER(op, struct group, op);
+  tg_scope_cancel(&group->scope, tg_task_reason(op->task));
+}
+
+static int finish(struct tg_op *op, lua_State *L) {
+  struct group *group = TG_CONTAINER(op, struct group, op);
+  struct tg_vm *vm = group->scope.vm;
+  int results = group->results_ref, failures = group->failures_ref;
+  unsigned first = group->first;
+  bool is_lost = group->is_lost;
+  tg_scope_deinit(&group->scope);
+  luaL_unref(vm->L, LUA_REGISTRYINDEX, group->source_ref);
+  luaL_unref(vm->L, LUA_REGISTRYINDEX, group->fn_ref);
+  free(group);
+  if (L) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, results);  // results
+    if (failures != LUA_NOREF)
+      lua_rawgeti(L, LUA_REGISTRYINDEX, failures);  // results failures
+    else
+      lua_pushnil(L);
+    lua_pushinteger(L, (lua_Integer)first);  // results failures first
+  }
+  luaL_unref(vm->L, LUA_REGISTRYINDEX, results);
+  luaL_unref(vm->L, LUA_REGISTRYINDEX, failures);
+  if (L && is_lost)
+    tg_error_throw(L, "task_lost", "a task ended without a result: no memory was left to keep it");
+  return L ? 3 : 0;
+}
+
+static const struct tg_op_kind kind = {.name = "tg.gather", .cancel = cancel, .finish = finish};
+
+static void check_functions(lua_State *L, const char *name, int source, unsigned count) {
+  for (unsigned i = 1; i <= count; i++) {
+    lua_rawgeti(L, source, (int)i);
+    if (lua_type(L, -1) != LUA_TFUNCTION)
+      tg_error_throw(L, "not_function",
+                     "%s: got %s at arg %u; did you call it? pass f, or function() return f(x) end",
+                     name, luaL_typename(L, -1), i);
+    lua_pop(L, 1);
+  }
+}
+
+/* group_run(name, stop_on, source, count, fn|nil, limit|nil) -> results, failures|nil, first */
+int tg_await_group_run(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  unsigned count = (unsigned)luaL_checkinteger(L, 4);
+  unsigned limit = (unsigned)luaL_optinteger(L, 6, (lua_Integer)count);
+  bool mapped = lua_type(L, 5) == LUA_TFUNCTION;
+  if (!mapped) check_functions(L, name, 3, count);
+  struct tg_task *task = tg_op_begin(L);
+  lua_settop(L, 6);
+  lua_createtable(L, (int)count, 0);  // .. results
+  struct group *group = calloc(1, sizeof *group);
+  if (!group) tg_error_throw(L, "out_of_memory", "%s: no memory", name);
+  tg_op_init(&group->op, &kind);
+  tg_scope_init(&group->scope, task->vm, task->scope);
+  group->scope.emptied = on_emptied;
+  group->scope.owner = group;
+  group->count = count;
+  group->stop_on = (int)lua_tointeger(L, 2);
+  group->failures_ref = group->fn_ref = LUA_NOREF;
+  group->results_ref = luaL_ref(L, LUA_REGISTRYINDEX);  // ..
+  lua_pushvalue(L, 3);
+  group->source_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (mapped) {
+    lua_pushvalue(L, 5);
+    group->fn_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  group->starting = true;
+  while (group->next < limit && group->next < count && (!mapped || !group->stopped))
+    start_next(group, true);
+  group->starting = false;
+  /* those that ended while the first were started have left room for more */
+  while (!group->scope.alive && group->next < count && !group->scope.cancelled)
+    start_next(group, true);
+  if (!group->scope.alive && !group->op.complete) tg_op_complete(&group->op);
+  return tg_op_suspend(L, &group->op);
+}
