@@ -38,6 +38,19 @@ static void print_row_json(const struct tg_setting_row *row, const char *value, 
   tg_buffer_deinit(&doc);
 }
 
+static void print_text(const struct tg_setting_text_row *row, const char *value, bool json) {
+  struct tg_buffer text = {0}, doc = {0};
+  if (!json) {
+    printf("%-24s %-12s %s\n", row->key, value[0] ? value : "-", row->doc);
+  } else if (tg_escape_append(&doc, tg_slice_cstr(row->doc)) == TG_OK &&
+             tg_escape_append(&text, tg_slice_cstr(value)) == TG_OK) {
+    printf(",\n  {\"key\":\"%s\",\"value\":%.*s,\"default\":\"\",\"doc\":%.*s}", row->key,
+           (int)text.len, text.data, (int)doc.len, doc.data);
+  }
+  tg_buffer_deinit(&text);
+  tg_buffer_deinit(&doc);
+}
+
 static int config(struct tg_offline *offline) {
   int exit = tg_offline_load(offline);
   if (exit) return exit;
@@ -53,6 +66,8 @@ static int config(struct tg_offline *offline) {
     else
       printf("%-24s %-12s (%s) %s\n", row->key, value, def, row->doc);
   }
+  for (const struct tg_setting_text_row *row = tg_settings_text_rows; row->key; row++)
+    print_text(row, tg_settings_get_text(settings, row), json);
   if (json) printf("\n]\n");
   return TG_EXIT_OK;
 }

@@ -52,6 +52,14 @@ static void read_settings(lua_State *L, int config, struct tg_settings *out) {
       tg_error_misuse(L, "%s is out of range", row->key);
     lua_pop(L, 1);
   }
+  for (const struct tg_setting_text_row *row = tg_settings_text_rows; row->key; row++) {
+    size_t len = 0;
+    lua_getfield(L, -1, row->key);  // .. settings value
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+    if (text && tg_settings_set_text(out, row, tg_slice(text, len)))
+      tg_error_misuse(L, "%s is too long", row->key);
+    lua_pop(L, 1);
+  }
   lua_pop(L, 1);
 }
 

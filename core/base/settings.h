@@ -39,12 +39,31 @@
   X("timeouts.keepalive",    timeouts_keepalive,    SECONDS, 75,          0.01,    86400,       "How long an idle connection is kept between requests.") \
   X("timeouts.write",        timeouts_write,        SECONDS, 30,          0.01,    3600,        "Longest time without progress of an answer that waits for the client.") \
   X("timeouts.drain",        timeouts_drain,        SECONDS, 10,          0,       3600,        "Time that requests under way have to finish at a shutdown.") \
-  X("timeouts.route",        timeouts_route,        SECONDS, 30,          0.001,   86400,       "Time until the head of an answer is decided, unless a route says timeout; past it 504.")
+  X("timeouts.route",        timeouts_route,        SECONDS, 30,          0.001,   86400,       "Time until the head of an answer is decided, unless a route says timeout; past it 504.") \
+  X("dns.timeout",           dns_timeout,           SECONDS, 2,           0.01,    60,          "Time that a name server has for an answer, about doubled at each further attempt.") \
+  X("dns.attempts",          dns_attempts,          COUNT,   3,           1,       10,          "How often each name server is asked before a lookup fails with a timeout.") \
+  X("dns.cache",             dns_cache,             BYTES,   4194304,     0,       1073741824,  "Size of the cache of names, for each loop and worker; 0 keeps nothing.") \
+  X("dns.ttl_min",           dns_ttl_min,           SECONDS, 0,           0,       86400,       "Shortest time that an answer is kept, whatever its TTL.") \
+  X("dns.ttl_max",           dns_ttl_max,           SECONDS, 3600,        1,       604800,      "Longest time that an answer is kept, whatever its TTL.") \
+  X("dns.ttl_negative",      dns_ttl_negative,      SECONDS, 30,          0,       3600,        "Longest time that the absence of a name is kept.") \
+  X("dns.stale",             dns_stale,             SECONDS, 86400,       0,       604800,      "How long an expired answer may stand in when no server answers; 0 turns that off.") \
+  X("dns.stale_after",       dns_stale_after,       SECONDS, 1.8,         0.01,    60,          "How long the servers have before an expired answer stands in.")
+
+/* Texts, a list as its words with a space between them; "" means the default.
+    key                field            bytes  documentation */
+#define TG_SETTINGS_TEXT_MAP(T)                                                                                                   \
+  T("dns.servers",     dns_servers,     1024,  "Name servers as addresses with or without a port, asked in this order; default: those of dns.resolv_conf.") \
+  T("dns.search",      dns_search,      1024,  "Domains that are tried after a short name; default: those of dns.resolv_conf.") \
+  T("dns.hosts",       dns_hosts,       512,   "The hosts file; default: /etc/hosts.") \
+  T("dns.resolv_conf", dns_resolv_conf, 512,   "Where servers, search domains and ndots are read; default: /etc/resolv.conf.")
 // clang-format on
 
 struct tg_settings {
 #define TG_SETTINGS_FIELD(key, field, kind, def, min, max, doc) uint64_t field;
   TG_SETTINGS_MAP(TG_SETTINGS_FIELD)
+#undef TG_SETTINGS_FIELD
+#define TG_SETTINGS_FIELD(key, field, bytes, doc) char field[bytes];
+  TG_SETTINGS_TEXT_MAP(TG_SETTINGS_FIELD)
 #undef TG_SETTINGS_FIELD
 };
 
@@ -61,6 +80,16 @@ struct tg_setting_row {
 /* All rows, ended by one whose key is NULL. Static storage. */
 extern const struct tg_setting_row tg_settings_rows[];
 
+struct tg_setting_text_row {
+  const char *key;
+  const char *doc;
+  size_t size;   /* bytes of the field, with its NUL */
+  size_t offset; /* of the array of char in struct tg_settings */
+};
+
+/* All texts, ended by a row whose key is NULL. Static storage. */
+extern const struct tg_setting_text_row tg_settings_text_rows[];
+
 /* Fills in every default. */
 void tg_settings_init(struct tg_settings *settings);
 
@@ -74,5 +103,15 @@ TG_MUST_CHECK tg_status tg_settings_set(struct tg_settings *settings,
 
 /* The value as it is written in tidegate.lua (seconds for SECONDS). */
 double tg_settings_get(const struct tg_settings *settings, const struct tg_setting_row *row);
+
+/* Stores a text. TG_ETOO_LARGE when it is longer than its field, or holds a NUL; nothing is changed
+ * then. */
+TG_MUST_CHECK tg_status tg_settings_set_text(struct tg_settings *settings,
+                                             const struct tg_setting_text_row *row,
+                                             struct tg_slice text);
+
+/* The text, borrowed. */
+const char *tg_settings_get_text(const struct tg_settings *settings,
+                                 const struct tg_setting_text_row *row);
 
 #endif

@@ -35,7 +35,13 @@ typedef int tg_status;
   X(RANGE, -6015, "range", 400, "out of range")                                       \
   X(BUSY, -6016, "busy", 503, "busy")                                                 \
   X(SYNTAX, -6017, "syntax", 400, "malformed")                                        \
-  X(SCRIPT, -6018, "script", 500, "the script failed")
+  X(FOREIGN, -6030, "foreign_handle", 500, "belongs to another Lua state")            \
+  X(SCRIPT, -6018, "script", 500, "the script failed")                                \
+  X(NO_NAME, -6019, "not_found", 502, "no such name")                                 \
+  X(NO_DATA, -6020, "not_found", 502, "the name has no record of that type")          \
+  X(DNS_SERVFAIL, -6021, "dns_servfail", 502, "the name servers cannot answer")       \
+  X(DNS_REFUSED, -6022, "dns_refused", 502, "the name server refuses to answer")      \
+  X(DNS_UNREACHABLE, -6023, "dns_unreachable", 502, "no name server can be reached")
 // clang-format on
 
 enum {

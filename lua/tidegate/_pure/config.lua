@@ -40,6 +40,58 @@ local function check_number(row, value)
   end
 end
 
+-- "127.0.0.1", "127.0.0.1:5353", "::1", "[::1]:53"
+local function is_server(text)
+  if type(text) ~= "string" then
+    return false
+  end
+  local host, port = text:match("^([%d.]+):?(%d*)$")
+  if not host then
+    host, port = text:match("^%[([%x:.]+)%]:?(%d*)$")
+  end
+  if not host then
+    return text:find("^[%x:.]+$") ~= nil and select(2, text:gsub(":", "")) >= 2
+  end
+  return (port == "" or tonumber(port) > 0 and tonumber(port) < 65536) and (host:find(":") or
+    host:find("^%d+%.%d+%.%d+%.%d+$")) ~= nil
+end
+
+local function is_domain(text)
+  return type(text) == "string" and #text < 254 and text:find("^[%w_.-]+$") ~= nil
+end
+
+local function check_words(is_word, what, most)
+  return function(value)
+    if type(value) == "string" then
+      value = { value }
+    end
+    if not is_list(value) or #value > most then
+      return nil, ("must be a list of at most %d %s, not %s"):format(most, what, shown(value))
+    end
+    for index, word in ipairs(value) do
+      if not is_word(word) then
+        return nil, ("must be a list of %s; [%d] is %s"):format(what, index, shown(word))
+      end
+    end
+    return #value == 0 and " " or table.concat(value, " ")
+  end
+end
+
+local function check_path(value)
+  if type(value) ~= "string" or not value:find("^/") or value:find("%z") or #value > 500 then
+    return nil, "must be an absolute path, not " .. shown(value)
+  end
+  return value
+end
+
+-- Settings that are no numbers (the texts of base/settings.h): a function gives the text, or nil and what is wrong.
+local texts = {
+  ["dns.servers"] = check_words(is_server, 'addresses such as "127.0.0.1:53"', 8),
+  ["dns.search"] = check_words(is_domain, 'domains such as "example.com"', 6),
+  ["dns.hosts"] = check_path,
+  ["dns.resolv_conf"] = check_path,
+}
+
 --- The shape of an application that has no tidegate.lua.
 --- @return table
 function M.empty()
@@ -83,7 +135,19 @@ function M.check(value, settings)
     end
   end
 
+  for dotted in pairs(texts) do
+    local section, name = dotted:match("^(.-)%.(.*)$")
+    if sections[section] then
+      table.insert(sections[section], name)
+    end
+  end
+
   local function set(dotted, path, given)
+    if texts[dotted] then
+      local text, wrong = texts[dotted](given)
+      config.settings[dotted] = text
+      return text or bad(path, "%s %s", dotted, wrong)
+    end
     local problem = check_number(rows[dotted], given)
     if problem then
       bad(path, "%s %s", dotted, problem)
@@ -239,7 +303,7 @@ function M.check(value, settings)
     end
     for _, key in ipairs(sorted_keys(given)) do
       local dotted = name .. "." .. tostring(key)
-      if rows[dotted] then
+      if rows[dotted] or texts[dotted] then
         set(dotted, key_path(name, key), given[key])
       elseif name == "workers" and key == "pools" then
         if type(given.pools) ~= "table" then
