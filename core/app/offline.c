@@ -77,6 +77,12 @@ int tg_offline_run(const struct tg_options *options, int (*body)(struct tg_offli
   return job.exit;
 }
 
+bool tg_offline_has_application(const struct tg_offline *offline) {
+  char path[4096];
+  snprintf(path, sizeof path, "%.4000s/routes", offline->host.app_dir);
+  return access(path, F_OK) == 0 || offline->options->config;
+}
+
 int tg_offline_load(struct tg_offline *offline) {
   const struct tg_options *options = offline->options;
   struct tg_build build = {.host = &offline->host,

@@ -23,6 +23,9 @@ struct tg_offline {
  * what it returned, an exit status. */
 int tg_offline_run(const struct tg_options *options, int (*body)(struct tg_offline *offline));
 
+/* Is there one to load: routes, or a configuration that was named? */
+bool tg_offline_has_application(const struct tg_offline *offline);
+
 /* Loads the application with one state. On failure shows all errors (in the caret form on stderr,
  * with --json as an array on stdout) and returns TG_EXIT_FAILED. */
 int tg_offline_load(struct tg_offline *offline);
