@@ -163,9 +163,9 @@ static void on_refused(struct tg_listener *listener, int fd, const struct tg_add
 
 static void *on_thread(void *arg) {
   struct tg_loop_thread *thread = arg;
-  tg_watchdog_add(thread->process->watchdog, &thread->watch);
+  tg_watchdog_add(thread->process->watchdog, &thread->stall.watch);
   tg_loop_run(&thread->loop);
-  tg_watchdog_remove(thread->process->watchdog, &thread->watch);
+  tg_watchdog_remove(thread->process->watchdog, &thread->stall.watch);
   tg_process_loop_ended(thread->process, thread);
   return NULL;
 }
@@ -220,6 +220,7 @@ tg_status tg_loop_thread_init(struct tg_loop_thread *thread, struct tg_process *
                               unsigned index, char *why, size_t why_size) {
   thread->process = process;
   tg_list_init(&thread->retired);
+  tg_stall_init(&thread->stall, process->settings.limits_slow);
   tg_status status = tg_loop_init(&thread->loop, index);
   if (status) {
     snprintf(why, why_size, "cannot make an event loop: %s", tg_status_text(status));

@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 
+#include "app/stall.h"
 #include "net/listener.h"
-#include "script/watch.h"
 #include "server/server.h"
 
 struct tg_generation;
@@ -16,7 +16,7 @@ struct tg_loop_thread {
   pthread_t thread;
   struct tg_loop loop;
   struct tg_server server;
-  struct tg_watch watch;
+  struct tg_stall stall; /* and the thread's watch */
   struct tg_listener *listeners;
   size_t listener_count;
   size_t listeners_open;

@@ -23,7 +23,7 @@ void tg_reload_publish(struct tg_process *process, struct tg_generation *generat
   tg_dispatch_resolve_pools(process, generation);
   for (unsigned i = 0; i < process->loop_count; i++) {
     generation->vms[i]->loop = &process->loops[i]->loop;
-    generation->vms[i]->watch = &process->loops[i]->watch;
+    generation->vms[i]->watch = &process->loops[i]->stall.watch;
   }
   struct tg_generation *old = atomic_exchange(&process->current, generation);
   for (unsigned i = 0; i < process->loop_count; i++)

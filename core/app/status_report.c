@@ -27,16 +27,20 @@ static uint64_t resident_bytes(void) {
 static tg_status put_loops(struct tg_process *process, struct tg_buffer *out) {
   tg_status status = tg_buffer_format(out, ",\"loops\":[");
   for (unsigned i = 0; i < process->loop_count && status == TG_OK; i++) {
-    struct tg_server_counters *counters = &process->loops[i]->server.counters;
+    struct tg_loop_thread *thread = process->loops[i];
+    struct tg_server_counters *counters = &thread->server.counters;
+    struct tg_lag_report lag;
+    tg_lag_read(&thread->loop.lag, tg_clock_now(), &lag);
     status = tg_buffer_format(
         out,
         "%s{\"connections\":%u,\"active\":%u,\"requests\":%llu,\"errors\":%llu,\"accepted\":%llu,"
-        "\"refused\":%llu}",
+        "\"refused\":%llu,\"lag_p99_ms\":%.2f,\"lag_max_ms\":%.2f,\"slow_steps\":%llu}",
         i ? "," : "", atomic_load(&counters->connections), atomic_load(&counters->active),
         (unsigned long long)atomic_load(&counters->requests),
         (unsigned long long)atomic_load(&counters->errors),
         (unsigned long long)atomic_load(&counters->accepted),
-        (unsigned long long)atomic_load(&counters->refused));
+        (unsigned long long)atomic_load(&counters->refused), (double)lag.p99 / 1e6,
+        (double)lag.longest / 1e6, (unsigned long long)atomic_load(&thread->stall.steps));
   }
   return status ? status : tg_buffer_append(out, "]", 1);
 }

@@ -1,5 +1,6 @@
-/* Looks at every watched thread forty times a second: two loads for a thread that is not in the
- * same step as at the last look, and a reading of its CPU clock for one that is. */
+/* Looks at every watched thread forty times a second (or more often, where shorter steps count as
+ * slow): two loads for a thread that is not in the same step as at the last look, and a reading of
+ * its CPU clock for one that is. */
 #include "app/watchdog.h"
 
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include "loop/thread.h"
 
 #define LOOK_EVERY (25 * TG_MILLISECOND)
+#define LOOK_LEAST (2 * TG_MILLISECOND)
 
 struct seat {
   struct tg_list link;
@@ -24,6 +26,8 @@ struct tg_watchdog {
   pthread_mutex_t lock;
   pthread_cond_t wake;
   struct tg_list seats;
+  uint64_t every;  /* time between two looks */
+  uint64_t before; /* the look before this one */
   bool stopping;
 };
 
@@ -41,7 +45,19 @@ static uint64_t cpu_of(const struct tg_watch *watch) {
   return (uint64_t)ts.tv_sec * TG_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-static void look(struct tg_watch *watch) {
+static void send(struct tg_watch *watch) {
+  union sigval value = {.sival_ptr = watch};
+  (void)pthread_sigqueue(watch->thread, SIGURG, value);
+}
+
+/* A look early: what is noted in vain is forgotten at the end of the step, what is noted too late
+ * never was. */
+static bool looks_slow(const struct tg_watchdog *watchdog, const struct tg_watch *watch,
+                       uint64_t now) {
+  return watch->slow_after && now - watch->seen_since + watchdog->every / 2 >= watch->slow_after;
+}
+
+static void look(struct tg_watchdog *watchdog, struct tg_watch *watch, uint64_t now) {
   unsigned long turns = atomic_load_explicit(&watch->turns, memory_order_acquire);
   if (turns % 2 == 0) {
     watch->seen = 0;
@@ -50,15 +66,21 @@ static void look(struct tg_watch *watch) {
   if (turns != watch->seen) {
     watch->seen = turns;
     watch->seen_cpu = cpu_of(watch);
+    watch->seen_since = watchdog->before;
     return;
+  }
+  if (looks_slow(watchdog, watch, now) &&
+      atomic_load_explicit(&watch->slow_due, memory_order_relaxed) != turns) {
+    atomic_store_explicit(&watch->slow_since, watch->seen_since, memory_order_relaxed);
+    atomic_store_explicit(&watch->slow_due, turns, memory_order_relaxed);
+    send(watch);
   }
   uint64_t budget = atomic_load_explicit(&watch->budget, memory_order_relaxed);
   uint64_t cpu = cpu_of(watch);
   if (cpu - watch->seen_cpu < budget) return;
   watch->seen_cpu = cpu; /* the next strike is due after another budget */
   atomic_store_explicit(&watch->due, turns, memory_order_relaxed);
-  union sigval value = {.sival_ptr = watch};
-  (void)pthread_sigqueue(watch->thread, SIGURG, value);
+  send(watch);
 }
 
 static void *on_thread(void *arg) {
@@ -67,12 +89,14 @@ static void *on_thread(void *arg) {
   while (!watchdog->stopping) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t due = (uint64_t)until.tv_nsec + LOOK_EVERY;
+    uint64_t due = (uint64_t)until.tv_nsec + watchdog->every;
     until.tv_sec += (time_t)(due / TG_SECOND);
     until.tv_nsec = (long)(due % TG_SECOND);
     pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until);
+    uint64_t now = tg_clock_now();
     for (struct tg_list *link = watchdog->seats.next; link != &watchdog->seats; link = link->next)
-      look(TG_CONTAINER(link, struct seat, link)->watch);
+      look(watchdog, TG_CONTAINER(link, struct seat, link)->watch, now);
+    watchdog->before = now;
   }
   pthread_mutex_unlock(&watchdog->lock);
   return NULL;
@@ -85,6 +109,7 @@ struct tg_watchdog *tg_watchdog_new(void) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGURG, &action, NULL);
   tg_list_init(&watchdog->seats);
+  watchdog->every = LOOK_EVERY;
   pthread_mutex_init(&watchdog->lock, NULL);
   pthread_condattr_t attr;
   pthread_condattr_init(&attr);
@@ -114,6 +139,9 @@ void tg_watchdog_add(struct tg_watchdog *watchdog, struct tg_watch *watch) {
   watch->thread = pthread_self();
   pthread_mutex_lock(&watchdog->lock);
   tg_list_append(&watchdog->seats, &seat->link);
+  while (watch->slow_after && watchdog->every > watch->slow_after / 2 &&
+         watchdog->every > LOOK_LEAST)
+    watchdog->every /= 2;
   pthread_mutex_unlock(&watchdog->lock);
 }
 

@@ -1,5 +1,5 @@
 /* The watchdog: one thread that sees when Lua keeps another thread for longer than its CPU budget,
- * and ends that step by a signal (script/watch.h). */
+ * and ends that step by a signal (script/watch.h); and has steps noted that take long. */
 #ifndef TG_APP_WATCHDOG_H
 #define TG_APP_WATCHDOG_H
 

@@ -34,6 +34,7 @@
   X("limits.state_memory",   limits_state_memory,   BYTES,   268435456,   4194304, 1099511627776, "Most memory of one Lua state; past it allocation fails with an error.") \
   X("limits.tasks",          limits_tasks,          COUNT,   10000,       1,       10000000,    "Most tasks that one request may have alive at once.") \
   X("limits.cpu",            limits_cpu,            SECONDS, 1,           0.01,    3600,        "CPU time that a task may use between two suspensions, unless a route says cpu.") \
+  X("limits.slow",           limits_slow,           SECONDS, 0.05,        0,       3600,        "A step that keeps its loop for longer is logged with its place; 0: none is.") \
   X("timeouts.header",       timeouts_header,       SECONDS, 10,          0.01,    3600,        "Time for a whole request head, from its first byte or the accept; past it 408.") \
   X("timeouts.body",         timeouts_body,         SECONDS, 30,          0.01,    3600,        "Longest silence within a request body; past it 408.") \
   X("timeouts.keepalive",    timeouts_keepalive,    SECONDS, 75,          0.01,    86400,       "How long an idle connection is kept between requests.") \

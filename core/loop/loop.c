@@ -69,13 +69,17 @@ static void settle_clock(struct tg_loop *loop) {
 
 static void on_prepare(uv_prepare_t *uv) {
   struct tg_loop *loop = uv->data;
+  bool works = !tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes);
   run_round(loop);
+  uint64_t end = works ? tg_clock_now() : loop->now;
+  if (loop->woken) tg_lag_note(&loop->lag, end, end - loop->woken);
   if (TG_UNLIKELY(loop->fake)) settle_clock(loop);
 }
 
 static void on_check(uv_check_t *uv) {
   struct tg_loop *loop = uv->data;
   if (TG_UNLIKELY(loop->fake)) tg_loop_clock_stand(loop->fake);
+  loop->woken = tg_loop_woken(loop);
   run_round(loop);
 }
 

@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "loop/clock.h"
+#include "loop/lag.h"
 #include "loop/mailbox.h"
 #include "loop/timer.h"
 #include "loop/timer_wheel.h"
@@ -41,7 +42,9 @@ struct tg_loop {
   struct tg_list flushes; /* after the jobs of a round */
   bool idling;
   bool scratch_lent;
-  uint64_t now;               /* monotonic nanoseconds, read once a turn */
+  uint64_t now;   /* monotonic nanoseconds, read once a turn */
+  uint64_t woken; /* when the present turn began; 0 before the first */
+  struct tg_lag lag;
   struct tg_loop_clock *fake; /* tests: the clock of its timers; NULL: the process's own */
   struct tg_timers timers;
   struct tg_wheel wheel;
@@ -116,6 +119,13 @@ bool tg_loop_waits_outside(struct tg_loop *loop);
 
 /* Has nothing to do and nothing to wait for: no job, no timer, nothing outside. Own thread. */
 bool tg_loop_idle(struct tg_loop *loop);
+
+/* When the loop has last woken up, or begun a round of jobs: what runs now has begun after that.
+ * Real time, even with a fake clock; own thread, and its signal handlers. */
+static inline uint64_t tg_loop_woken(const struct tg_loop *loop) {
+  uint64_t polled = uv_now(&loop->uv) * TG_MILLISECOND;
+  return polled > loop->now ? polled : loop->now;
+}
 
 /* Reads the clock anew; for code that has just spent time. */
 static inline void tg_loop_update(struct tg_loop *loop) {
