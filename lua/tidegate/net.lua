@@ -6,6 +6,7 @@
 
 local core = require "tidegate._core.core"
 local tg = require "tidegate"
+local tasks = require "tidegate._core.tasks"
 local ops = tg._ops
 require "tidegate._core.duplex"
 
@@ -87,6 +88,7 @@ local function shown(host, port)
   return (host:find(":", 1, true) and "[" .. host .. "]" or host) .. ":" .. port
 end
 
+-- Does it need no looking up? A unix path has a colon, too.
 local function is_numeric(host)
   return host:find(":", 1, true) or host:match("^%d+%.%d+%.%d+%.%d+$")
 end
@@ -109,14 +111,16 @@ end
 
 -- The addresses of a host, in the order to try them.
 local function resolve(name, host)
-  if host:sub(1, 5) == "unix:" or is_numeric(host) then
+  if is_numeric(host) then
     return { host }
   elseif host:lower() == "localhost" then
     return { "::1", "127.0.0.1" }
-  elseif not core.has_module("tidegate.dns") then
-    throw("not_available", name .. ": '" .. host .. "': names cannot be looked up in this version; pass an address")
   end
-  return interleave(require("tidegate.dns").lookup(host))
+  local addresses = tg.dns.lookup(host)
+  if not addresses[1] then
+    throw("not_found", name .. ": '" .. host .. "' has no address")
+  end
+  return interleave(addresses)
 end
 
 -- ---- clients ----
@@ -141,11 +145,13 @@ function M.connect(address, port, options)
     misuse("tg.net.connect", "timeout: seconds above 0 expected, got " .. tostring(timeout))
   end
   local label = "tg.net.connect: " .. shown(host, port)
-  local start = tg.now()
-  local addresses = resolve("tg.net.connect", host)
-  timeout = timeout - (tg.now() - start)
-  if timeout <= 0 then
-    throw("timeout", label .. ": looking the name up took too long")
+  local addresses
+  if is_numeric(host) then
+    addresses = { host }
+  else
+    local start = tg.now()
+    addresses = tg.timeout(timeout, resolve, "tg.net.connect", host)
+    timeout = timeout - (tg.now() - start)
   end
   return raw_connect(label, addresses, port, timeout, options.bind, options.nodelay, options.keepalive)
 end
@@ -207,6 +213,21 @@ local function next_client(listener)
   end
 end
 
+local serve_options = { limit = "number" }
+
+local function serve_one(name, fn, stream, slots)
+  tg.defer(function()
+    stream:close()
+    slots:release()
+  end)
+  local ok, err = core.raw_xpcall(function() return fn(stream) end, tasks.on_error)
+  if not ok and core.is_cancelled(err) then
+    error(err, 0)
+  elseif not ok then
+    tasks.report(name .. " failed", err)
+  end
+end
+
 --- Calls fn(stream) in a task of its own for every client, and closes the stream after it; errors of fn are logged. ⏸
 --- Ends when the listener is closed, after the last of the tasks; cancelling it cancels them.
 --- @param fn fun(stream: tg.Stream)
@@ -215,8 +236,16 @@ function Listener:serve(fn, options)
   if type(fn) ~= "function" then
     throw("not_function", "listener:serve: got " .. type(fn) .. "; pass a function of a stream")
   end
-  options = check_options("listener:serve", options, { limit = "number" })
-  return require("tidegate._core.serve")(next_client, self, fn, options.limit or SERVE_LIMIT)
+  options = check_options("listener:serve", options, serve_options)
+  local slots = tg.semaphore(options.limit or SERVE_LIMIT)
+  local name = "a client of " .. tostring(self)
+  tg.scope(function(scope)
+    slots:acquire()
+    for stream in self do
+      scope:spawn(serve_one, name, fn, stream, slots)
+      slots:acquire()
+    end
+  end)
 end
 
 --- Stops listening; a task that waits in `accept` gets `closed`. Sockets that were accepted stay.
