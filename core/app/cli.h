@@ -31,6 +31,7 @@ int tg_command_routes(const struct tg_options *options);
 int tg_command_config(const struct tg_options *options);
 int tg_command_call(const struct tg_options *options);
 int tg_command_exec(const struct tg_options *options);
+int tg_command_test(const struct tg_options *options);
 int tg_command_new(const struct tg_options *options);
 int tg_command_reload(const struct tg_options *options);
 int tg_command_status(const struct tg_options *options);

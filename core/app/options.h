@@ -35,7 +35,11 @@ struct tg_options {
   size_t header_count;
   const char *data; /* call: -d; NULL */
   bool include;     /* call: -i */
-  const char *code; /* exec: -e; NULL */
+  const char *code;   /* exec: -e; NULL */
+  const char *filter; /* test: --filter; NULL */
+  const char *junit;  /* test: --junit; NULL */
+  bool tap;           /* test: --tap */
+  bool real_time;     /* test: --real-time */
   char **args;      /* what is left, in order; borrowed from argv, whose order this changes */
   int arg_count;
 };

@@ -59,11 +59,13 @@ bool tg_loop_idle(struct tg_loop *loop) {
 /* The last moment before the loop would sleep. */
 static void settle_clock(struct tg_loop *loop) {
   if (loop->idling) return; /* there is work: no time passes */
-  if (loop->fake->real || tg_loop_waits_outside(loop)) {
+  if (tg_loop_waits_outside(loop) || (loop->fake->real && loop->timers.count)) {
     tg_loop_clock_go(loop->fake);
   } else if (loop->timers.count) {
     tg_loop_clock_jump(loop->fake, loop->timers.heap[0]->due);
     tg_timers_rearm(&loop->timers);
+  } else {
+    uv_stop(&loop->uv); /* nothing could ever wake it */
   }
 }
 

@@ -100,7 +100,7 @@ static inline void tg_loop_lend_buffer(struct tg_loop *loop, struct tg_buffer *b
 void tg_loop_take_buffer(struct tg_loop *loop, struct tg_buffer *buffer);
 
 /* Gives the loop a fake clock, or with NULL the process's own back; `clock` is the caller's, and no
- * timer may be active. */
+ * timer may be active. With a fake one, a turn that nothing could end does not wait. */
 void tg_loop_set_clock(struct tg_loop *loop, struct tg_loop_clock *clock);
 
 /* The loop's clock, read now: every deadline for tg_timer_start is made of it. */

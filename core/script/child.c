@@ -163,6 +163,10 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
     tg_scope_cancel(task->home, "failed");
 }
 
+const char *tg_child_place(const struct tg_task *task) {
+  return task->ended == on_ended ? ((const struct tg_child *)task->owner)->place : NULL;
+}
+
 /* ---- spawning ---- */
 
 /* "routes/x.lua:12" of the caller, as a string that the state keeps for ever: there are as many as

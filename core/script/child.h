@@ -13,6 +13,7 @@
 #include "script/op.h"
 
 struct tg_scope;
+struct tg_task;
 
 enum tg_child_state { TG_CHILD_RUNNING, TG_CHILD_DONE, TG_CHILD_FAILED, TG_CHILD_CANCELLED };
 
@@ -36,6 +37,9 @@ struct tg_child_joiner {
 
 /* The child at a stack index; throws when it is none. */
 struct tg_child *tg_child_check(lua_State *L, int index);
+
+/* Where the task was spawned; NULL when it is no child's. */
+const char *tg_child_place(const struct tg_task *task);
 
 /* Pushes a list of the errors that nobody has seen in the scope, and forgets them; nil for none. */
 void tg_child_push_failures(lua_State *L, struct tg_scope *scope);

@@ -233,6 +233,6 @@ function M.run(failure, source_of, fallback_file, f, ...)
   return false, mark_line(err, source)
 end
 
-M.mark_line = mark_line
+M.mark_line, M.user_frame, M.text_of = mark_line, user_frame, text_of
 
 return M

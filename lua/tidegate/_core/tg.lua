@@ -29,7 +29,7 @@ local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
 local later = { "schema", "http", "fs", "process", "net", "url", "crypto", "metrics", "cache",
-  "pg", "redis", "sqlite", "template", "test", "dep", "provide", "proxy", "websocket", "sort",
+  "pg", "redis", "sqlite", "template", "dep", "provide", "proxy", "websocket", "sort",
 }
 
 --- @param core table

@@ -182,6 +182,7 @@ static void an_empty_loop_is_idle(void **state) {
   struct rig *rig = *state;
   struct alarm alarm;
   assert_true(tg_loop_idle(&rig->loop));
+  uv_run(&rig->loop.uv, UV_RUN_ONCE); /* and does not wait for ever */
   set_alarm(rig, &alarm, TG_SECOND);
   assert_false(tg_loop_idle(&rig->loop));
   turn_until(rig, 1);
