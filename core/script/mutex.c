@@ -56,15 +56,20 @@ struct tg_mutex *tg_mutex_check(lua_State *L, const char *method) {
   return TG_CONTAINER(tg_sync_check(L, &tg_mutex_type, method), struct tg_mutex, sync);
 }
 
+/* What a task has deferred runs in a task of its own, whose owner is the first. */
+static bool holds(const struct tg_mutex *mutex, const struct tg_task *task) {
+  return task && mutex->holder && (task == mutex->holder || task->owner == mutex->holder);
+}
+
 void tg_mutex_check_not_held(lua_State *L, const struct tg_mutex *mutex, const char *method) {
-  if (mutex->holder && mutex->holder == mutex->sync.vm->running)
+  if (holds(mutex, mutex->sync.vm->running))
     tg_error_throw(L, "deadlock", "%s: this task holds the mutex already and would wait for itself",
                    method);
 }
 
 void tg_mutex_check_held(lua_State *L, const struct tg_mutex *mutex, const char *method) {
   if (!mutex->holder) tg_error_throw(L, "not_owner", "%s: the mutex is not locked", method);
-  if (mutex->holder != mutex->sync.vm->running)
+  if (!holds(mutex, mutex->sync.vm->running))
     tg_error_throw(L, "not_owner", "%s: another task holds the mutex", method);
 }
 

@@ -1,8 +1,8 @@
 /* Mutexes: one task at a time, in the order of asking.
  *
- * A locked mutex belongs to the task that locked it, whatever coroutine of that task asks. It ends
- * with the request, job or script of its holder, too: then that is logged, as the mistake that it
- * is, and the next who waits has it. */
+ * A locked mutex belongs to the task that locked it, whatever coroutine of that task asks, and to
+ * the functions that the task has deferred. It ends with the request, job or script of its holder,
+ * too: then that is logged, as the mistake that it is, and the next who waits has it. */
 #ifndef TG_SCRIPT_MUTEX_H
 #define TG_SCRIPT_MUTEX_H
 

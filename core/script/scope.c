@@ -23,6 +23,7 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
   scope->due = scope->grace = 0;
   scope->timer.slot = 0;
   scope->emptied = NULL;
+  scope->owns = NULL;
   scope->owner = NULL;
   scope->guest = NULL;
   scope->exchange = parent ? parent->exchange : NULL;
@@ -147,6 +148,7 @@ struct tg_scope *tg_scope_owner(struct tg_vm *vm) {
 void tg_scope_own(struct tg_scope *scope, struct tg_owned *owned) {
   tg_list_remove(&owned->link);
   tg_list_append(&scope->owned, &owned->link);
+  if (scope->owns) scope->owns(scope, owned);
 }
 
 void tg_scope_close_owned(struct tg_scope *scope) {

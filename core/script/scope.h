@@ -47,6 +47,8 @@ struct tg_scope {
   struct tg_timer timer; /* its deadline, or the end of its grace */
   /* Called when `alive` falls to 0, and on a top scope when `total` does; may be NULL. */
   void (*emptied)(struct tg_scope *scope);
+  /* Tests: told of what it comes to own, from the running task; else NULL. */
+  void (*owns)(struct tg_scope *scope, struct tg_owned *owned);
   void *owner;    /* whoever opened it */
   void *exchange; /* bind's structure of the request it belongs to; inherited inward */
 };

@@ -130,7 +130,7 @@ static void recycle(struct tg_task *task, bool reusable) {
   if (task->defers_ref != LUA_NOREF) luaL_unref(vm->L, LUA_REGISTRYINDEX, task->defers_ref);
   free(task->cancelled);
   task->cancelled = NULL;
-  vm->task_count--;
+  if (--vm->task_count == 0) tg_vm_check_idle(vm);
   if (reusable && vm->idle_count < IDLE_MAX) {
     lua_settop(task->co, 0);
     vm->idle_count++;
@@ -153,7 +153,9 @@ void tg_task_discard(struct tg_task *task) {
 struct tg_nursery *tg_task_nursery(struct tg_task *task) {
   if (task->scope != task->home) return TG_CONTAINER(task->scope, struct tg_nursery, scope);
   task->nest = tg_nursery_new(task->vm, task->home);
-  if (task->nest) tg_scope_enter(&task->nest->scope, task);
+  if (!task->nest) return NULL;
+  task->nest->task = task;
+  tg_scope_enter(&task->nest->scope, task);
   return task->nest;
 }
 

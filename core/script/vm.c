@@ -28,18 +28,14 @@ static void on_idle(struct tg_loop_job *job) {
   idle(vm);
 }
 
-static void check_idle(struct tg_vm *vm) {
+void tg_vm_check_idle(struct tg_vm *vm) {
   if (vm->retired && vm->holds == 0 && vm->task_count == 0) tg_loop_post(vm->loop, &vm->idle_job);
-}
-
-static void on_root_emptied(struct tg_scope *root) {
-  check_idle(root->vm);
 }
 
 void tg_vm_release(struct tg_vm *vm) {
   TG_CHECK(vm->holds);
   vm->holds--;
-  check_idle(vm);
+  tg_vm_check_idle(vm);
 }
 
 /* ---- the application's tasks ---- */
@@ -81,7 +77,7 @@ void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm)) {
   vm->retired = true;
   vm->idle = idle;
   end_background(vm);
-  check_idle(vm);
+  tg_vm_check_idle(vm);
 }
 
 static void *on_alloc(void *owner, void *ptr, size_t old_size, size_t new_size) {
@@ -163,7 +159,6 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   lua_setallocf(vm->L, on_alloc, vm);
   lua_atpanic(vm->L, on_panic);
   tg_scope_init(vm->root, vm, NULL);
-  vm->root->emptied = on_root_emptied;
   tg_loop_job_init(&vm->idle_job, on_idle);
   if (boot(vm, error)) {
     set_tidy(vm);

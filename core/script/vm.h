@@ -111,6 +111,9 @@ static inline void tg_vm_hold(struct tg_vm *vm) {
 }
 void tg_vm_release(struct tg_vm *vm);
 
+/* The last task may have ended; for task.c. */
+void tg_vm_check_idle(struct tg_vm *vm);
+
 /* No new request will come: calls `idle` once nothing runs on it any more, soon. Own thread. */
 void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm));
 
