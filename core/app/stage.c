@@ -12,6 +12,8 @@
 #include "script/error.h"
 #include "script/task.h"
 
+#define PLACES "tg.stage.places" /* in the registry: struct tg_owned -> place */
+
 /* How long what was left in the application's scope may go on by itself before it is a leak; by
  * the loop's clock, so that with a fake one it costs nothing. */
 #define GRACE       (10 * TG_SECOND)
@@ -138,6 +140,24 @@ static int l_run(lua_State *L) {
 
 /* ---- opening and closing ---- */
 
+/* Keeps the user's line at which something came to be the application's. */
+static int l_note(lua_State *L) {
+  struct tg_owned *owned = lua_touserdata(L, 1);
+  struct tg_vm *vm = tg_vm_of(L);
+  lua_settop(L, 0);
+  lua_getfield(L, LUA_REGISTRYINDEX, PLACES);  // places
+  lua_pushlightuserdata(L, owned);
+  tg_error_push_place(vm->running ? vm->running->co : L, 0);
+  if (vm->running && vm->running->co != L) lua_xmove(vm->running->co, L, 1);
+  lua_rawset(L, 1);
+  return 0;
+}
+
+static void on_owns(struct tg_scope *scope, struct tg_owned *owned) {
+  lua_State *L = scope->vm->L;
+  if (lua_cpcall(L, l_note, owned) != 0) lua_pop(L, 1); /* without memory it has no place */
+}
+
 static int l_open(lua_State *L) {
   struct tg_stages *stages = stages_of(L);
   struct tg_vm *vm = vm_of(stages);
@@ -146,6 +166,7 @@ static int l_open(lua_State *L) {
   stage->outer = stages->top;
   stage->outer_root = vm->root;
   tg_scope_init(&stage->application, vm, NULL);
+  stage->application.owns = on_owns;
   vm->root = &stage->application;
   tg_scope_init(&stage->own, vm, &stage->application);
   stages->top = stage;
@@ -196,6 +217,11 @@ static void list_tasks(lua_State *L, const struct tg_scope *scope) {  // .. list
 static void list_handles(lua_State *L, const struct tg_scope *scope) {  // .. list
   for (const struct tg_list *link = scope->owned.next; link != &scope->owned; link = link->next) {
     push_row(L, "handle");
+    lua_getfield(L, LUA_REGISTRYINDEX, PLACES);
+    lua_pushlightuserdata(L, TG_CONTAINER(link, struct tg_owned, link));
+    lua_rawget(L, -2);
+    lua_setfield(L, -3, "made");
+    lua_pop(L, 1);
     lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
   }
 }
@@ -288,6 +314,8 @@ static int l_elapsed(lua_State *L) {
 }
 
 void tg_stages_push(lua_State *L, struct tg_stages *stages) {  // .. table
+  lua_newtable(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, PLACES);
   static const luaL_Reg functions[] = {{"open", l_open},
                                        {"run", l_run},
                                        {"close", l_close},
