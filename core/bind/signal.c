@@ -83,7 +83,7 @@ static int l_deliver(lua_State *L) {
   lua_rawgeti(L, 2, *number);  // number lists list|nil
   if (!lua_istable(L, 3)) return 0;
   for (int i = 1; i <= (int)lua_objlen(L, 3); i++) {
-    struct tg_task *task = tg_task_new(vm, vm->root);
+    struct tg_task *task = tg_task_new(vm, vm->root, 1);
     if (!task) {
       complain(vm);
       return 0;

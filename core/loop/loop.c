@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "loop/program.h"
 #include "loop/resolver.h"
 
 static void run_list(struct tg_list *list) {
@@ -104,6 +105,7 @@ tg_status tg_loop_init(struct tg_loop *loop, unsigned index) {
   *loop = (struct tg_loop){.index = index, .now = tg_clock_now()};
   tg_list_init(&loop->ready);
   tg_list_init(&loop->flushes);
+  tg_list_init(&loop->programs);
   loop->scratch = malloc(TG_LOOP_SCRATCH);
   if (!loop->scratch) return TG_ENOMEM;
   tg_status status = uv_loop_init(&loop->uv);
@@ -147,6 +149,7 @@ void tg_loop_deinit(struct tg_loop *loop) {
   while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
   tg_mailbox_close(&loop->mailbox);
   while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
+  tg_program_end_all(loop);
   tg_resolver_close(loop->resolver);
   tg_timers_close(&loop->timers);
   tg_wheel_close(&loop->wheel);

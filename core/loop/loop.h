@@ -52,6 +52,7 @@ struct tg_loop {
   uint64_t date_second; /* wall second that `date` shows */
   char date[TG_HTTP_DATE_LEN + 1];
   struct tg_resolver *resolver; /* made at first use (resolver.h) */
+  struct tg_list programs;      /* processes (program.h) */
   char *scratch; /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
   struct tg_buffer spares[TG_LOOP_SPARES]; /* memory of emptied output buffers, to be used again */
   unsigned spare_count;
