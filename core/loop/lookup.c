@@ -86,6 +86,12 @@ static bool is_absence(tg_status status) {
   return status == TG_ENO_NAME || status == TG_ENO_DATA;
 }
 
+/* A server that is silent now will be so for the next name, too; one that fails, or refuses, may do
+ * so for this name only. */
+static bool ends_search(tg_status status) {
+  return status && !is_absence(status) && status != TG_EDNS_SERVFAIL && status != TG_EDNS_REFUSED;
+}
+
 /* Of two reasons the one that says more: a failure before "no data" before "no name". */
 static tg_status worse(tg_status a, tg_status b) {
   if (!a || !b) return a ? a : b;
@@ -158,8 +164,7 @@ static tg_status advance(struct tg_lookup *lookup) {
     }
     tg_status here = worse(lookup->statuses[V4], lookup->statuses[V6]);
     lookup->worst = worse(lookup->worst, here);
-    /* A server that is silent now will be so for the next name. */
-    if (here && !is_absence(here) && here != TG_EDNS_SERVFAIL) return here;
+    if (ends_search(here)) return here;
     if (!candidate(lookup, lookup->attempt++, name)) return lookup->worst;
     lookup->statuses[V4] = lookup->statuses[V6] = TG_ENO_NAME;
     if (!name[0]) continue;
