@@ -63,7 +63,17 @@ int tg_duplex_push(lua_State *L, struct tg_duplex *duplex, const char *noun) {
 }
 
 struct tg_duplex_object *tg_duplex_check(lua_State *L, int index) {
-  return luaL_checkudata(L, index, TG_DUPLEX_OBJECT);
+  struct tg_duplex_object *object = lua_touserdata(L, index);
+  bool is_one = false;
+  if (object && lua_getmetatable(L, index)) {  // .. meta
+    luaL_getmetatable(L, TG_DUPLEX_OBJECT);    // .. meta class
+    is_one = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+  }
+  if (!is_one)
+    tg_error_misuse(L, "a stream expected, got %s; methods are called with a colon, s:read()",
+                    luaL_typename(L, index));
+  return object;
 }
 
 void tg_duplex_throw_closed(lua_State *L, const char *noun, const char *method) {
