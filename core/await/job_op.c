@@ -156,6 +156,10 @@ __attribute__((noreturn)) static void fail(lua_State *L, tg_status status, char 
   char line[512];
   snprintf(line, sizeof line, "%s", path ? path : "a value");
   free(path);
+  if (status == TG_EFOREIGN)
+    tg_error_throw(L, "foreign_handle",
+                   "%s cannot cross to %s; tg.shared carries values between Lua states", line,
+                   way->where);
   if (status == TG_EINVALID)
     tg_error_throw(L, "cannot_cross", "%s cannot cross to %s", line, way->where);
   push_failure(L, status, way);
