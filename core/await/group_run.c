@@ -13,7 +13,7 @@
 /// Runs functions as tasks of one scope until all have ended.
 TG_AWAITABLE(group_run)
 
-enum { STOP_ON_SUCCESS = 1, STOP_ON_FAILURE = 2 };
+enum { STOP_ON_SUCCESS = 1, STOP_ON_FAILURE = 2, UNPACK = 4 };
 
 struct group {
   struct tg_op op;
@@ -23,7 +23,8 @@ struct group {
   int results_ref;  /* results[i]: the first value that the i-th has returned */
   int failures_ref; /* list of {index=, err=} in order of time; LUA_NOREF while there are none */
   unsigned count, next, first; /* `first`: who stopped the others, 1-based */
-  int stop_on;
+  int mode;                    /* the constants above */
+  bool is_list;                /* the source was given as a table */
   bool starting, stopped, is_lost;
 };
 
@@ -91,7 +92,7 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
     keep_failure(group, task);
   else
     keep_result(group, task, nresults);
-  if (group->stop_on & (status ? STOP_ON_FAILURE : STOP_ON_SUCCESS)) stop(group, task->tag);
+  if (group->mode & (status ? STOP_ON_FAILURE : STOP_ON_SUCCESS)) stop(group, task->tag);
   if (!group->starting && group->next < group->count && !group->scope.cancelled)
     start_next(group, false);
 }
@@ -141,29 +142,54 @@ static void cancel(struct tg_op *op) {
   tg_scope_cancel(&group->scope, tg_task_reason(op->task));
 }
 
+struct outcome {
+  int results_ref, failures_ref;
+  unsigned first, count;
+  bool is_list, unpacked, is_lost;
+};
+
+static int push_outcome(lua_State *L, const struct outcome *outcome) {
+  if (outcome->failures_ref != LUA_NOREF)
+    lua_rawgeti(L, LUA_REGISTRYINDEX, outcome->failures_ref);
+  else
+    lua_pushnil(L);
+  lua_pushinteger(L, (lua_Integer)outcome->first);
+  lua_pushinteger(L, (lua_Integer)outcome->count);
+  lua_pushboolean(L, outcome->is_list);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, outcome->results_ref);  // failures first count is_list results
+  luaL_unref(L, LUA_REGISTRYINDEX, outcome->results_ref);
+  luaL_unref(L, LUA_REGISTRYINDEX, outcome->failures_ref);
+  if (outcome->is_lost)
+    tg_error_throw(L, "task_lost", "a task ended without a result: no memory was left to keep it");
+  if (!outcome->unpacked) return 5;
+  int results = lua_gettop(L), count = (int)outcome->count;
+  luaL_checkstack(L, count + 1, "too many results");
+  for (int i = 2; i <= count; i++) lua_rawgeti(L, results, i);
+  lua_rawgeti(L, results, 1);
+  lua_replace(L, results);
+  return 4 + count;
+}
+
 static int finish(struct tg_op *op, lua_State *L) {
   struct group *group = TG_CONTAINER(op, struct group, op);
-  struct tg_vm *vm = group->scope.vm;
-  int results = group->results_ref, failures = group->failures_ref;
-  unsigned first = group->first;
-  bool is_lost = group->is_lost;
+  lua_State *any = group->scope.vm->L;
+  struct outcome outcome = {
+      .results_ref = group->results_ref,
+      .failures_ref = group->failures_ref,
+      .first = group->first,
+      .count = group->count,
+      .is_list = group->is_list,
+      .unpacked = (group->mode & UNPACK) && group->failures_ref == LUA_NOREF && group->count,
+      .is_lost = group->is_lost,
+  };
   tg_scope_deinit(&group->scope);
-  luaL_unref(vm->L, LUA_REGISTRYINDEX, group->source_ref);
-  luaL_unref(vm->L, LUA_REGISTRYINDEX, group->fn_ref);
+  luaL_unref(any, LUA_REGISTRYINDEX, group->source_ref);
+  if (group->fn_ref != LUA_NOREF) luaL_unref(any, LUA_REGISTRYINDEX, group->fn_ref);
   free(group);
-  if (L) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, results);  // results
-    if (failures != LUA_NOREF)
-      lua_rawgeti(L, LUA_REGISTRYINDEX, failures);  // results failures
-    else
-      lua_pushnil(L);
-    lua_pushinteger(L, (lua_Integer)first);  // results failures first
-  }
-  luaL_unref(vm->L, LUA_REGISTRYINDEX, results);
-  luaL_unref(vm->L, LUA_REGISTRYINDEX, failures);
-  if (L && is_lost)
-    tg_error_throw(L, "task_lost", "a task ended without a result: no memory was left to keep it");
-  return L ? 3 : 0;
+  if (L) return push_outcome(L, &outcome);
+  luaL_unref(any, LUA_REGISTRYINDEX, outcome.results_ref);
+  luaL_unref(any, LUA_REGISTRYINDEX, outcome.failures_ref);
+  return 0;
 }
 
 static const struct tg_op_kind kind = {.name = "tg.gather", .cancel = cancel, .finish = finish};
@@ -179,40 +205,66 @@ static void check_functions(lua_State *L, const char *name, int source, unsigned
   }
 }
 
-/* group_run(name, stop_on, source, count, fn|nil, limit|nil) -> results, failures|nil, first */
-int tg_await_group_run(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
-  luaL_checktype(L, 3, LUA_TTABLE);
-  unsigned count = (unsigned)luaL_checkinteger(L, 4);
-  unsigned limit = (unsigned)luaL_optinteger(L, 6, (lua_Integer)count);
-  bool mapped = lua_type(L, 5) == LUA_TFUNCTION;
-  if (!mapped) check_functions(L, name, 3, count);
-  struct tg_task *task = tg_op_begin(L);
-  lua_settop(L, 6);
-  lua_createtable(L, (int)count, 0);  // .. results
+/* The list at index 5, or one made of everything from there on: the table is at index 5 then.
+ * Returns how long it is. */
+static unsigned make_source(lua_State *L, bool is_list) {
+  if (!is_list) {
+    int count = lua_gettop(L) - 4;
+    lua_createtable(L, count, 0);
+    lua_insert(L, 5);
+    for (int i = count; i >= 1; i--) lua_rawseti(L, 5, i);
+    return (unsigned)count;
+  }
+  lua_settop(L, 5);
+  lua_getfield(L, 5, "n");
+  bool told = lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) >= 0;
+  unsigned count = told ? (unsigned)lua_tointeger(L, -1) : (unsigned)lua_objlen(L, 5);
+  lua_pop(L, 1);
+  return count;
+}
+
+/* name mode fn limit source: */
+static struct group *new_group(lua_State *L, struct tg_task *task, unsigned count) {
+  lua_createtable(L, (int)count, 0);             // .. results
+  int results = luaL_ref(L, LUA_REGISTRYINDEX);  // ..
   struct group *group = calloc(1, sizeof *group);
-  if (!group) tg_error_throw(L, "out_of_memory", "%s: no memory", name);
+  if (!group) {
+    luaL_unref(L, LUA_REGISTRYINDEX, results);
+    tg_error_throw(L, "out_of_memory", "%s: no memory", lua_tostring(L, 1));
+  }
   tg_op_init(&group->op, &kind);
   tg_scope_init(&group->scope, task->vm, task->scope);
   group->scope.emptied = on_emptied;
   group->scope.owner = group;
   group->count = count;
-  group->stop_on = (int)lua_tointeger(L, 2);
+  group->mode = (int)lua_tointeger(L, 2);
   group->failures_ref = group->fn_ref = LUA_NOREF;
-  group->results_ref = luaL_ref(L, LUA_REGISTRYINDEX);  // ..
-  lua_pushvalue(L, 3);
-  group->source_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  group->results_ref = results;
+  return group;
+}
+
+/* group_run(name, mode, fn|nil, limit|nil, list or functions..) -> failures|nil, first, count,
+ * is_list, results; with UNPACK and no failure: .., values.. */
+int tg_await_group_run(lua_State *L) {
+  bool is_list = lua_type(L, 5) == LUA_TTABLE, mapped = lua_type(L, 3) == LUA_TFUNCTION;
+  unsigned count = make_source(L, is_list);
+  if (!mapped) check_functions(L, lua_tostring(L, 1), 5, count);
+  struct tg_task *task = tg_op_begin(L);
+  struct group *group = new_group(L, task, count);
+  group->is_list = is_list;
+  group->source_ref = luaL_ref(L, LUA_REGISTRYINDEX);  // name mode fn limit
   if (mapped) {
-    lua_pushvalue(L, 5);
+    lua_pushvalue(L, 3);
     group->fn_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   }
+  unsigned limit = lua_type(L, 4) == LUA_TNUMBER ? (unsigned)lua_tointeger(L, 4) : count;
   group->starting = true;
   while (group->next < limit && group->next < count && (!mapped || !group->stopped))
     start_next(group, true);
-  group->starting = false;
-  /* those that ended while the first were started have left room for more */
+  /* those that have ended meanwhile have left room for more */
   while (!group->scope.alive && group->next < count && !group->scope.cancelled)
     start_next(group, true);
+  group->starting = false;
   if (!group->scope.alive && !group->op.complete) tg_op_complete(&group->op);
   return tg_op_suspend(L, &group->op);
 }

@@ -13,7 +13,8 @@ local group_run, scope_wait, task_join = tg._ops.group_run, tg._ops.scope_wait, 
 local throw, caller, is_error, is_cancelled = core.error_throw, core.caller, core.is_error, core.is_cancelled
 local is_over, task_outcome = core.cancelled, core.task_outcome
 
-local STOP_ON_SUCCESS, STOP_ON_FAILURE = 1, 2
+local STOP_ON_SUCCESS, STOP_ON_FAILURE, UNPACK = 1, 2, 4 -- of await/group_run.c
+local GATHER = STOP_ON_FAILURE + UNPACK
 
 local M = {}
 
@@ -82,41 +83,64 @@ end
 
 -- ---- groups ----
 
--- The functions of a combinator's arguments: listed, in a table, or given by an iterator.
-local function functions_of(...)
-  local first, second = ...
-  local given = type(first)
-  if given == "table" then
-    return first, first.n or #first, true
-  elseif given == "function" and type(second) == "table" then
-    local list, n = {}, 0
-    for a, b in ... do
-      n = n + 1
-      list[n] = b == nil and a or b
-    end
-    return list, n, false
+-- The functions that an iterator gives: `for f in ...`, or `for key, f in ...`.
+local function list_of(...)
+  local list, n = {}, 0
+  for a, b in ... do
+    n = n + 1
+    list[n] = b == nil and a or b
   end
-  return { ... }, select("#", ...), false
+  list.n = n
+  return list
+end
+
+-- Functions given by `pairs(t)` and its like: an iterator and what it goes over.
+local function is_triple(first, second)
+  return type(first) == "function" and type(second) == "table"
 end
 
 -- A lone function is the one to run, unless it gives functions: then it is an iterator, and has given the first.
-local function collect(first, iterator)
+local function gives_more(n, is_list, value)
+  return n == 1 and not is_list and type(value) == "function"
+end
+
+local function rest_of(first, iterator)
   local list, n = { first }, 1
   for fn in iterator do
     n = n + 1
     list[n] = fn
   end
-  return list, n
+  list.n = n
+  return list
 end
 
-local function run_all(name, stop_on, ...)
-  local list, n, as_table = functions_of(...)
-  local results, failures, first = group_run(name, stop_on, list, n)
-  if n == 1 and not as_table and not failures and type(results[1]) == "function" then
-    list, n = collect(results[1], list[1])
-    results, failures, first = group_run(name, stop_on, list, n)
+local function run_all(name, mode, ...)
+  if is_triple(...) then
+    return group_run(name, mode, nil, nil, list_of(...))
   end
-  return results, failures, first, n, as_table
+  local failures, first, n, is_list, results = group_run(name, mode, nil, nil, ...)
+  if not failures and gives_more(n, is_list, results[1]) then
+    return group_run(name, mode, nil, nil, rest_of(results[1], (...)))
+  end
+  return failures, first, n, is_list, results
+end
+
+local function gathered(failures, _, _, _, ...)
+  if failures then
+    raise_group(failures)
+  end
+  return ...
+end
+
+local function unpack_gathered(...)
+  local results = gathered(...)
+  return unpack(results, 1, results.n)
+end
+
+local function gather_list(list)
+  local failures, _, n, _, results = group_run("tg.gather", STOP_ON_FAILURE, nil, nil, list)
+  results.n = n
+  return unpack_gathered(failures, 0, n, true, results)
 end
 
 --- Runs all functions at the same time; returns their first results in order. ⏸
@@ -124,13 +148,16 @@ end
 --- @param ... function|function[] functions; or one table of them (then one table is returned); or an iterator
 --- @return any ...
 function M.gather(...)
-  local results, failures, _, n, as_table = run_all("tg.gather", STOP_ON_FAILURE, ...)
-  if failures then
-    raise_group(failures)
-  elseif as_table then
-    return results
+  if is_triple(...) then
+    return gather_list(list_of(...))
+  elseif select("#", ...) == 1 and type((...)) == "function" then
+    local failures, _, _, _, value = group_run("tg.gather", GATHER, nil, nil, (...))
+    if not failures and type(value) == "function" then
+      return gather_list(rest_of(value, (...)))
+    end
+    return gathered(failures, 0, 1, false, value)
   end
-  return unpack(results, 1, n)
+  return gathered(group_run("tg.gather", type((...)) == "table" and STOP_ON_FAILURE or GATHER, nil, nil, ...))
 end
 
 local function settled(results, failures, n)
@@ -160,7 +187,7 @@ end
 --- @param ... function|function[] as for tg.gather
 --- @return table[] rows
 function M.settle(...)
-  local results, failures, _, n = run_all("tg.settle", 0, ...)
+  local failures, _, n, _, results = run_all("tg.settle", 0, ...)
   check_cancelled(failures)
   return settled(results, failures, n)
 end
@@ -177,7 +204,7 @@ end
 --- @return any value
 --- @return integer index which one it was
 function M.race(...)
-  local results, failures, first, n = run_all("tg.race", STOP_ON_SUCCESS + STOP_ON_FAILURE, ...)
+  local failures, first, n, _, results = run_all("tg.race", STOP_ON_SUCCESS + STOP_ON_FAILURE, ...)
   none("tg.race", n)
   check_cancelled(failures)
   for _, failure in ipairs(failures or {}) do
@@ -194,26 +221,12 @@ end
 --- @return any value
 --- @return integer index which one it was
 function M.any(...)
-  local results, failures, first, n = run_all("tg.any", STOP_ON_SUCCESS, ...)
+  local failures, first, n, _, results = run_all("tg.any", STOP_ON_SUCCESS, ...)
   none("tg.any", n)
   if first == 0 then
     raise_group(failures)
   end
   return results[first], first
-end
-
-local function list_of(list, ...)
-  if type(list) == "table" then
-    return list, list.n or #list
-  elseif type(list) ~= "function" then
-    throw("misuse", "tg.map: a list or an iterator expected as the first argument, got " .. type(list))
-  end
-  local out, n = {}, 0
-  for a, b in list, ... do
-    n = n + 1
-    out[n] = b == nil and a or b
-  end
-  return out, n
 end
 
 local function attempt(fn, limit, item, index)
@@ -276,12 +289,16 @@ function M.map(list, fn, opts)
   end
   opts = opts or {}
   check_map(fn, opts)
-  local items, n = list_of(list)
+  if type(list) == "function" then
+    list = list_of(list)
+  elseif type(list) ~= "table" then
+    throw("misuse", "tg.map: a list or an iterator expected as the first argument, got " .. type(list))
+  end
   local collected = opts.errors == "collect"
   if opts.timeout or opts.retry then
     fn = with_retry(fn, opts)
   end
-  local results, failures = group_run("tg.map", collected and 0 or STOP_ON_FAILURE, items, n, fn, opts.limit)
+  local failures, _, n, _, results = group_run("tg.map", collected and 0 or STOP_ON_FAILURE, fn, opts.limit, list)
   if collected then
     check_cancelled(failures)
     return settled(results, failures, n)
@@ -297,7 +314,8 @@ end
 --- @param ... function|function[] as for tg.gather
 --- @return fun(): table?, integer?
 function M.each_done(...)
-  local list, n = functions_of(...)
+  local list = is_triple(...) and list_of(...) or type((...)) == "table" and (...) or { n = select("#", ...), ... }
+  local n = list.n or #list
   for i = 1, n do
     if type(list[i]) ~= "function" then
       throw("not_function", "tg.each_done: got " .. type(list[i]) .. " at arg " .. i .. "; did you call it? pass f")
