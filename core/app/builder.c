@@ -29,6 +29,12 @@ struct tg_builder {
   pthread_cond_t wake;
   struct tg_list jobs;
   bool stopping;
+  uint64_t given_up; /* builds up to this number */
+  const char *reason;
+  struct tg_letter cancel; /* look at that: for a build whose on_start suspends */
+  bool cancel_posted;
+  uint64_t building; /* number of the build under way; 0: none. The thread's own */
+  struct tg_starting starting;
   struct tg_loop loop;
   struct tg_watchdog *watchdog;
   struct tg_watch watch;
@@ -41,11 +47,30 @@ static void on_built(struct tg_letter *letter) {
   free(job);
 }
 
+static void look_for_cancel(struct tg_builder *builder) {
+  pthread_mutex_lock(&builder->lock);
+  builder->cancel_posted = false;
+  uint64_t given_up = builder->given_up;
+  const char *reason = builder->reason;
+  pthread_mutex_unlock(&builder->lock);
+  if (builder->building && builder->building <= given_up)
+    tg_starting_cancel(&builder->starting, reason);
+}
+
+static void on_cancel(struct tg_letter *letter) {
+  look_for_cancel(TG_CONTAINER(letter, struct tg_builder, cancel));
+}
+
 static void build(struct tg_builder *builder, struct job *job) {
   uint64_t begun = tg_clock_now();
+  builder->building = job->build.number;
+  builder->starting = (struct tg_starting){0};
+  look_for_cancel(builder);
   job->build.loop = &builder->loop;
   job->build.watch = &builder->watch;
+  job->build.starting = &builder->starting;
   job->generation = tg_generation_build(&job->build, &job->errors);
+  builder->building = 0;
   job->took = tg_clock_now() - begun;
   job->letter.open = on_built;
   if (tg_mailbox_post(&job->to->mailbox, &job->letter) == TG_OK) return;
@@ -106,6 +131,7 @@ struct tg_builder *tg_builder_new(struct tg_watchdog *watchdog) {
   pthread_mutex_init(&builder->lock, NULL);
   pthread_cond_init(&builder->wake, NULL);
   tg_list_init(&builder->jobs);
+  builder->cancel.open = on_cancel;
   builder->watchdog = watchdog;
   if (tg_loop_init(&builder->loop, 0) == TG_OK) {
     if (tg_thread_start(&builder->thread, "tg-builder", on_thread, builder) == TG_OK)
@@ -136,6 +162,15 @@ void tg_builder_build(struct tg_builder *builder, const struct tg_build *build_,
   job->done = done;
   job->owner = owner;
   put_job(builder, job);
+}
+
+void tg_builder_cancel(struct tg_builder *builder, uint64_t number, const char *reason) {
+  pthread_mutex_lock(&builder->lock);
+  if (number > builder->given_up) builder->given_up = number;
+  builder->reason = reason;
+  if (!builder->cancel_posted)
+    builder->cancel_posted = tg_mailbox_post(&builder->loop.mailbox, &builder->cancel) == TG_OK;
+  pthread_mutex_unlock(&builder->lock);
 }
 
 void tg_builder_close_vm(struct tg_builder *builder, struct tg_vm *vm) {

@@ -23,6 +23,10 @@ void tg_builder_free(struct tg_builder *builder);
 void tg_builder_build(struct tg_builder *builder, const struct tg_build *build, struct tg_loop *to,
                       tg_builder_cb done, void *owner);
 
+/* Gives up builds of generations up to `number`: on_start is cancelled with `reason` (a literal),
+ * and no further one begins. `done` is called all the same. Any thread. */
+void tg_builder_cancel(struct tg_builder *builder, uint64_t number, const char *reason);
+
 /* Runs on_stop of an idle state and closes it. Any thread. */
 void tg_builder_close_vm(struct tg_builder *builder, struct tg_vm *vm);
 

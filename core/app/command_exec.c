@@ -166,7 +166,7 @@ static struct tg_vm *new_vm(struct tg_offline *offline, int *exit) {
     *exit = tg_offline_load(offline);
     if (*exit) return NULL;
     vm = tg_generation_new_vm(offline->generation, &offline->host, &offline->loop, TG_ROLE_WORKER,
-                              0, &error);
+                              0, NULL, &error);
   } else {
     vm = tg_vm_new(&offline->host, &offline->loop, TG_ROLE_WORKER, 0, &error);
     if (vm) tg_vm_serve(vm);

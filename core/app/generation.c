@@ -223,9 +223,15 @@ static int l_report_raised(lua_State *L) {
   return 0;
 }
 
-static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State *from) {
+/* `instead` (may be NULL) is what is said at the error's place, where we know better. */
+static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State *from,
+                         const char *instead) {
   struct raised raised = {.errors = errors};
   tg_error_view_init(&raised.view, L, from, -1);
+  if (instead) {
+    tg_buffer_clear(&raised.view.message);
+    (void)!tg_buffer_append(&raised.view.message, instead, strlen(instead));
+  }
   if (lua_cpcall(L, l_report_raised, &raised) != 0) {
     lua_pop(L, 1);
     struct tg_slice message = tg_buffer_slice(&raised.view.message);
@@ -238,18 +244,32 @@ static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State 
 
 /* ---- hooks ---- */
 
-struct hook_run {
+struct hook {
+  int ref;
+  const char *name, *setting; /* for messages; the setting is the one that `most` comes from */
+  uint64_t most;              /* nanoseconds: then it is cancelled */
+  struct tg_starting *starting;
+  struct tg_load_errors *errors;
   bool ended;
   tg_status status;
-  struct tg_load_errors *errors;
 };
 
+void tg_starting_cancel(struct tg_starting *starting, const char *reason) {
+  starting->cancelled = true;
+  if (starting->scope) tg_scope_cancel(starting->scope, reason);
+}
+
 static void on_hook_ended(struct tg_task *task, tg_status status, int nresults) {
-  struct hook_run *run = task->owner;
+  struct hook *hook = task->owner;
   (void)nresults;
-  run->ended = true;
-  run->status = status;
-  if (status && run->errors) script_error(run->errors, task->vm->L, task->co);
+  hook->ended = true;
+  hook->status = status;
+  if (status) {
+    char late[128];
+    snprintf(late, sizeof late, "%s did not end within %.3g s (%s)", hook->name,
+             (double)hook->most / 1e9, hook->setting);
+    script_error(hook->errors, task->vm->L, task->co, task->home->timed_out ? late : NULL);
+  }
   tg_loop_stop(task->vm->loop); /* else a hook that ends in a job would leave the loop waiting */
 }
 
@@ -259,26 +279,25 @@ static void on_hook_scope_emptied(struct tg_scope *scope) {
 
 /* Runs a hook as a task on the state's present loop, until it has ended with all that it has
  * spawned: the loop of a state that serves is another one. It has a scope of its own, because the
- * application's may have been cancelled when on_stop runs. After `most` nanoseconds (0: never) it
- * is cancelled. */
-static bool run_hook(struct tg_vm *vm, int ref, uint64_t most, struct tg_load_errors *errors) {
-  if (ref == LUA_NOREF) return true;
+ * application's may have been cancelled when on_stop runs. */
+static bool run_hook(struct tg_vm *vm, struct hook *hook) {
   struct tg_scope own;
   tg_scope_init(&own, vm, NULL);
   own.emptied = on_hook_scope_emptied;
   struct tg_task *task = tg_task_new(vm, &own, 0);
-  struct hook_run run = {.errors = errors};
   if (task) {
-    task->owner = &run;
+    task->owner = hook;
     task->ended = on_hook_ended;
     task->cpu_budget = LOAD_BUDGET;
-    if (most) (void)!tg_scope_deadline(&own, tg_loop_time(vm->loop) + most);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, ref);
+    (void)!tg_scope_deadline(&own, tg_clock_now() + hook->most);
+    if (hook->starting) hook->starting->scope = &own;
+    lua_rawgeti(task->co, LUA_REGISTRYINDEX, hook->ref);
     tg_task_start(task, 0);
-    while (!run.ended || own.total) uv_run(&vm->loop->uv, UV_RUN_ONCE);
+    while (!hook->ended || own.total) uv_run(&vm->loop->uv, UV_RUN_ONCE);
+    if (hook->starting) hook->starting->scope = NULL;
   }
   tg_scope_deinit(&own);
-  return task && run.status == TG_OK;
+  return task && hook->status == TG_OK;
 }
 
 /* ---- states ---- */
@@ -310,7 +329,7 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
   if (watch) tg_watch_leave(watch);
   vm->watch = NULL;
   if (rc != 0) {
-    if (!errors->count) script_error(errors, vm->L, vm->L);
+    if (!errors->count) script_error(errors, vm->L, vm->L, NULL);
     lua_pop(vm->L, 1);
   }
   if (!errors->count) return vm;
@@ -318,17 +337,26 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
   return NULL;
 }
 
-static bool start_vm(struct tg_vm *vm, struct tg_load_errors *errors) {
+static bool start_vm(struct tg_vm *vm, struct tg_starting *starting,
+                     struct tg_load_errors *errors) {
   struct tg_app_state *state = vm->owner;
-  return run_hook(vm, state->on_start_ref, 0, errors);
+  struct hook hook = {.ref = state->on_start_ref,
+                      .name = "on_start",
+                      .setting = "timeouts.start",
+                      .most = state->generation->config.settings.timeouts_start,
+                      .starting = starting,
+                      .errors = errors};
+  if (starting && starting->cancelled) return false;
+  state->started = hook.ref == LUA_NOREF || run_hook(vm, &hook);
+  return state->started;
 }
 
 struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_host *host,
                                    struct tg_loop *loop, enum tg_role role, unsigned index,
-                                   char **error) {
+                                   struct tg_starting *starting, char **error) {
   struct tg_load_errors errors = {0};
   struct tg_vm *vm = load_vm(generation, host, loop, role, index, false, NULL, &errors);
-  if (vm && !start_vm(vm, &errors)) {
+  if (vm && !start_vm(vm, starting, &errors)) {
     tg_generation_free_vm(vm);
     vm = NULL;
   }
@@ -347,17 +375,26 @@ static void log_stop(const struct tg_vm *vm, const struct tg_load_errors *errors
   tg_log_record_end(&record, log);
 }
 
-/* A state must not be closed while tasks of it (of tg.every and the like) are alive. A hook that
- * does not end must not keep the process, or the next reload, for ever. */
+/* A hook that does not end must not keep the process, or the next reload, for ever. */
+static void run_on_stop(struct tg_vm *vm) {
+  struct tg_app_state *state = vm->owner;
+  struct tg_load_errors errors = {0};
+  uint64_t most = vm->host->settings->timeouts_drain;
+  struct hook hook = {.ref = state->on_stop_ref,
+                      .name = "on_stop",
+                      .setting = "timeouts.drain",
+                      .most = most < TG_SECOND ? TG_SECOND : most,
+                      .errors = &errors};
+  if (!run_hook(vm, &hook)) log_stop(vm, &errors);
+  tg_load_errors_deinit(&errors);
+}
+
+/* A state must not be closed while tasks of it (of tg.every and the like) are alive. */
 void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
   struct tg_app_state *state = vm->owner;
   if (!state->stopped) {
     state->stopped = true;
-    struct tg_load_errors errors = {0};
-    uint64_t most = vm->host->settings->timeouts_drain;
-    if (most < TG_SECOND) most = TG_SECOND;
-    if (!run_hook(vm, state->on_stop_ref, most, &errors)) log_stop(vm, &errors);
-    tg_load_errors_deinit(&errors);
+    if (state->started && state->on_stop_ref != LUA_NOREF) run_on_stop(vm);
     tg_scope_close_owned(vm->root);
   }
   done(vm);
@@ -393,7 +430,7 @@ static bool add_state(struct tg_generation *generation, const struct tg_build *b
   vm->memory_max = generation->config.settings.limits_state_memory;
   if (!build->start_hooks) return true;
   vm->watch = build->watch;
-  bool started = start_vm(vm, errors);
+  bool started = start_vm(vm, build->starting, errors);
   vm->watch = NULL;
   return started;
 }
@@ -417,6 +454,15 @@ static bool load_states(struct tg_generation *generation, const struct tg_build 
     if (!add_state(generation, build, vm, errors)) return false;
   }
   return true;
+}
+
+/* What has started is stopped, although it has never served. */
+static void give_up(struct tg_generation *generation, const struct tg_build *build) {
+  for (unsigned i = 0; i < generation->vm_count; i++) {
+    generation->vms[i]->watch = build->watch;
+    tg_generation_stop_vm(generation->vms[i], tg_generation_free_vm);
+  }
+  tg_generation_release(generation);
 }
 
 struct tg_generation *tg_generation_build(const struct tg_build *build,
@@ -443,8 +489,7 @@ struct tg_generation *tg_generation_build(const struct tg_build *build,
   generation->bundle = bundle;
   if (load_states(generation, build, errors)) return generation;
   if (!errors->count) plain_error(errors, "the application could not be started");
-  for (unsigned i = 0; i < generation->vm_count; i++) tg_generation_free_vm(generation->vms[i]);
-  tg_generation_release(generation);
+  give_up(generation, build);
   return NULL;
 }
 

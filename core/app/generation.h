@@ -15,6 +15,7 @@
 #include "server/routing.h"
 
 struct tg_generation;
+struct tg_scope;
 struct tg_watch;
 
 /* What of tidegate.lua belongs to the process and not to a state. */
@@ -63,8 +64,18 @@ struct tg_app_state {
   int *run_refs;       /* by route id: the function, in this state's registry */
   int on_start_ref;
   int on_stop_ref;
-  bool stopped; /* on_stop has run */
+  bool started; /* on_start has ended well */
+  bool stopped; /* on_stop has run, where there was something to stop */
 };
+
+/* Where a thread's on_start can be reached while it suspends: it runs the thread's loop itself. */
+struct tg_starting {
+  struct tg_scope *scope; /* of the hook that runs; NULL: none does */
+  bool cancelled;         /* none begins any more */
+};
+
+/* Cancels the on_start that runs, and all that would follow. The thread's own, from its loop. */
+void tg_starting_cancel(struct tg_starting *starting, const char *reason);
 
 struct tg_build {
   struct tg_host *host;
@@ -74,8 +85,9 @@ struct tg_build {
   uint64_t number;
   int loops; /* states to make; -1: as tidegate.lua or the cores say; 0: one, of role builder, for
                 `check` */
-  struct tg_watch *watch; /* of this thread: ends a file that loads for ever; may be NULL */
-  bool start_hooks;       /* run on_start in each state */
+  struct tg_watch *watch;       /* of this thread: ends a file that loads for ever; may be NULL */
+  struct tg_starting *starting; /* of this thread; may be NULL */
+  bool start_hooks;             /* run on_start in each state */
   void (*handle)(struct tg_exchange *exchange);
 };
 
@@ -90,7 +102,7 @@ void tg_load_errors_deinit(struct tg_load_errors *errors);
  * holds a reference. NULL with *error (malloc'ed) when it fails. */
 struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_host *host,
                                    struct tg_loop *loop, enum tg_role role, unsigned index,
-                                   char **error);
+                                   struct tg_starting *starting, char **error);
 
 /* Closes a state of a generation, and the generation with its last one. Any thread. */
 void tg_generation_free_vm(struct tg_vm *vm);
@@ -98,7 +110,8 @@ void tg_generation_free_vm(struct tg_vm *vm);
 void tg_generation_hold(struct tg_generation *generation);
 void tg_generation_release(struct tg_generation *generation);
 
-/* Runs on_stop of a state on its own loop, if it has one; calls `done` (maybe at once). */
+/* Runs on_stop of a state that was started, on its own loop, if it has one; calls `done` (maybe at
+ * once). */
 void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm));
 
 #endif

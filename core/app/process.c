@@ -51,7 +51,8 @@ static void on_first_built(void *owner, struct tg_generation *generation,
   struct first_build *first = owner;
   (void)took;
   first->generation = generation;
-  if (!generation) fputs(errors->text ? errors->text : "error: out of memory\n", stderr);
+  if (!generation && !first->process->stopping)
+    fputs(errors->text ? errors->text : "error: out of memory\n", stderr);
   tg_loop_stop(&first->process->control);
 }
 
@@ -215,6 +216,7 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
   if (!failed) failed = drop_rights(process);
   if (failed) return failed;
   tg_reload_publish(process, generation);
+  bool changed = process->build_again; /* SIGHUP has come meanwhile */
   for (unsigned i = 0; i < process->loop_count; i++) {
     TG_CHECK(tg_loop_thread_start(process->loops[i]) == TG_OK);
     process->loops_left++;
@@ -223,6 +225,7 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
   open_watcher(process);
   announce(process);
   if (process->options->dev) print_banner(process);
+  if (changed) tg_process_reload(process, NULL, NULL);
   tg_loop_run(&process->control);
   return process->exit_status;
 }
@@ -268,6 +271,10 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
 
 static int boot(struct tg_process *process) {
   struct tg_generation *generation = build_first(process);
+  if (process->stopping) { /* before it has served */
+    if (generation) tg_reload_discard(process, generation);
+    return TG_EXIT_OK;
+  }
   if (!generation) return TG_EXIT_FAILED;
   take_settings(process, generation);
   open_logs(process, &generation->config);

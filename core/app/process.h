@@ -50,9 +50,13 @@ struct tg_process {
   struct tg_control_server *control_server;
   struct tg_watchdog *watchdog;
   uint64_t started; /* wall clock */
-  /* reload: at most one build at a time; requests that come meanwhile share the next one */
+  /* reload: at most one build at a time; requests that come meanwhile share the next one, which
+   * does not wait for ever */
   bool building;
   bool build_again;
+  bool superseded; /* the build under way was given up for the next one */
+  uint64_t build_begun;
+  struct tg_timer supersede;
   struct tg_list waiting; /* struct tg_reload_waiter: for the next build */
   struct tg_list told;    /* for the one under way */
   uint64_t reloads, failed_reloads;

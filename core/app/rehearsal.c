@@ -19,7 +19,7 @@ static struct tg_vm *new_vm(struct tg_rehearsal *rehearsal, enum tg_role role, u
   struct tg_offline *offline = rehearsal->offline;
   struct tg_vm *vm = offline->generation
                          ? tg_generation_new_vm(offline->generation, &offline->host, &offline->loop,
-                                                role, index, why)
+                                                role, index, NULL, why)
                          : tg_vm_new(&offline->host, &offline->loop, role, index, why);
   if (!vm) return NULL;
   vm->watch = &offline->watch;

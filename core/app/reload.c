@@ -1,4 +1,6 @@
-/* One build at a time, on the builder's thread; what is asked for meanwhile shares the next one. */
+/* One build at a time, on the builder's thread; what is asked for meanwhile shares the next one. An
+ * on_start that suspends holds a build up: once something newer is asked for it has a moment left.
+ */
 #include "app/reload.h"
 
 #include <stdio.h>
@@ -11,6 +13,9 @@
 #include "app/process.h"
 #include "app/watcher.h"
 #include "base/check.h"
+
+/* How old a build may become when there is something newer to build. */
+#define SUPERSEDE_AFTER TG_SECOND
 
 struct tg_reload_waiter {
   struct tg_list link;
@@ -64,29 +69,47 @@ static void note_outcome(struct tg_process *process, struct tg_generation *gener
 
 static void start_build(struct tg_process *process);
 
-static void on_rebuilt(void *owner, struct tg_generation *generation,
-                       const struct tg_load_errors *errors, uint64_t took) {
-  struct tg_process *process = owner;
+/* All that were told of the build under way, and all that wait for the next one. */
+static void tell_outcome(struct tg_process *process, struct tg_generation *generation,
+                         const struct tg_load_errors *errors) {
   struct tg_list waiting;
   tg_list_init(&waiting);
-  process->building = false;
-  if (process->stopping) {
-    if (generation) tg_reload_discard(process, generation);
-    generation = NULL;
-    tg_list_move(&process->told, &process->waiting);
-  }
+  if (process->stopping) tg_list_move(&process->told, &process->waiting);
   tg_list_move(&waiting, &process->told);
-  if (!process->stopping) note_outcome(process, generation, errors, took);
-  if (generation) {
-    tg_reload_publish(process, generation);
-    if (process->watcher) tg_watcher_set_hash(process->watcher, generation->bundle->hash);
-  }
-  uint64_t number = atomic_load(&process->current)->number;
+  const struct tg_generation *current = atomic_load(&process->current);
+  uint64_t number = current ? current->number : 0;
   struct tg_list *link;
   while ((link = tg_list_take_first(&waiting))) {
     struct tg_reload_waiter *waiter = TG_CONTAINER(link, struct tg_reload_waiter, link);
     if (waiter->done) waiter->done(waiter->owner, number, generation ? NULL : errors);
     free(waiter);
+  }
+}
+
+/* For whoever asks for a reload too late. */
+static const struct tg_load_errors ends = {.count = 1,
+                                           .text = "error: the server is stopping\n",
+                                           .json = "[{\"message\":\"the server is stopping\"}]"};
+
+static void on_rebuilt(void *owner, struct tg_generation *generation,
+                       const struct tg_load_errors *errors, uint64_t took) {
+  struct tg_process *process = owner;
+  bool superseded = process->superseded && !generation;
+  process->building = process->superseded = false;
+  tg_timer_stop(&process->control.timers, &process->supersede);
+  if (process->stopping) {
+    if (generation) tg_reload_discard(process, generation);
+    tell_outcome(process, NULL, &ends);
+  } else if (superseded) { /* who waits for it is told of the next one's outcome */
+    tg_process_say(process, TG_LOG_WARN, "on_start was given up: a newer version is there", NULL,
+                   NULL);
+  } else {
+    note_outcome(process, generation, errors, took);
+    if (generation) {
+      tg_reload_publish(process, generation);
+      if (process->watcher) tg_watcher_set_hash(process->watcher, generation->bundle->hash);
+    }
+    tell_outcome(process, generation, errors);
   }
   if (process->build_again && !process->stopping) start_build(process);
 }
@@ -107,9 +130,16 @@ static void start_build(struct tg_process *process) {
   struct tg_build build;
   process->building = true;
   process->build_again = false;
+  process->build_begun = tg_clock_now();
   tg_list_move(&process->told, &process->waiting);
   tg_reload_describe(process, &build);
   tg_builder_build(process->builder, &build, &process->control, on_rebuilt, process);
+}
+
+static void on_supersede(struct tg_timer *timer) {
+  struct tg_process *process = TG_CONTAINER(timer, struct tg_process, supersede);
+  process->superseded = true;
+  tg_builder_cancel(process->builder, process->next_generation, "superseded");
 }
 
 void tg_process_reload(struct tg_process *process, tg_reload_cb done, void *owner) {
@@ -117,10 +147,23 @@ void tg_process_reload(struct tg_process *process, tg_reload_cb done, void *owne
   waiter->done = done;
   waiter->owner = owner;
   tg_list_append(&process->waiting, &waiter->link);
-  if (process->building)
-    process->build_again = true;
-  else
+  if (process->stopping && !process->building) {
+    tell_outcome(process, NULL, &ends);
+    return;
+  }
+  if (!process->building) {
     start_build(process);
+    return;
+  }
+  process->build_again = true;
+  /* Without memory for the timer it waits for timeouts.start. */
+  if (!tg_timer_active(&process->supersede) && !process->superseded)
+    (void)!tg_timer_start(&process->control.timers, &process->supersede,
+                          process->build_begun + SUPERSEDE_AFTER, on_supersede);
+}
+
+void tg_reload_cancel(struct tg_process *process) {
+  tg_builder_cancel(process->builder, process->next_generation, "shutdown");
 }
 
 void tg_reload_on_changed(void *owner) {

@@ -17,6 +17,9 @@ void tg_reload_publish(struct tg_process *process, struct tg_generation *generat
 /* Closes a generation that was never published. */
 void tg_reload_discard(struct tg_process *process, struct tg_generation *generation);
 
+/* Gives up the build under way, also the first one, because the process ends. */
+void tg_reload_cancel(struct tg_process *process);
+
 /* For the watcher: `owner` is the process. */
 void tg_reload_on_changed(void *owner);
 

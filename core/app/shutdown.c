@@ -9,6 +9,7 @@
 
 #include "app/loop_thread.h"
 #include "app/process.h"
+#include "app/reload.h"
 #include "app/signals.h"
 #include "app/watcher.h"
 #include "base/check.h"
@@ -30,6 +31,7 @@ static void on_drain_over(struct tg_timer *timer) {
 static void start_drain(struct tg_process *process) {
   struct tg_shutdown *shutdown = process->shutdown;
   process->stopping = true;
+  tg_reload_cancel(process);
   if (process->watcher) tg_watcher_close(process->watcher);
   process->watcher = NULL;
   tg_process_say(process, TG_LOG_INFO, "stopping: finishing what was begun", NULL, NULL);
@@ -77,7 +79,11 @@ static void on_signal(uv_signal_t *handle_, int number) {
     case SIGTERM:
     case SIGINT: tg_process_stop(process); break;
     case SIGHUP:
-      if (!process->stopping) tg_process_reload(process, NULL, NULL);
+      if (process->stopping) break;
+      if (atomic_load(&process->current))
+        tg_process_reload(process, NULL, NULL);
+      else
+        process->build_again = true; /* as soon as it serves */
       break;
     case SIGUSR1:
     case SIGUSR2: tg_signals_forward(process, number); break;

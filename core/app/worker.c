@@ -94,7 +94,7 @@ static struct tg_worker_state *new_state(struct tg_worker *worker, struct tg_gen
   struct tg_worker_state *state = calloc(1, sizeof *state);
   if (!state) return NULL;
   state->vm = tg_generation_new_vm(generation, worker->pool->host, &worker->loop, TG_ROLE_WORKER,
-                                   worker->index, error);
+                                   worker->index, &worker->starting, error);
   if (!state->vm) {
     free(state);
     return NULL;
@@ -211,7 +211,7 @@ static void begin(struct tg_worker *worker, struct tg_proxy *proxy) {
   struct tg_exchange *exchange = &proxy->exchange;
   char *error = NULL;
   struct tg_worker_state *state = need_state(worker, proxy->generation, &error);
-  if (!state) {
+  if (!state && !worker->ending) {
     log_failure(worker, exchange, error);
     tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
     exchange->port->finish(exchange);
@@ -253,7 +253,7 @@ static void begin_job(struct tg_worker *worker, struct tg_generation *generation
     tg_job_start(job, state->vm, on_job_ended, worker);
     return;
   }
-  if (state)
+  if (state || worker->ending)
     job->status = TG_EOVERLOAD;
   else
     tg_job_fail(job, "worker", "a worker could not load its state: %s",
@@ -297,6 +297,7 @@ static void on_cancel(struct tg_letter *letter) {
   bool harsh = worker->harsh;
   pthread_mutex_unlock(&worker->pool->lock);
   worker->ending = true;
+  tg_starting_cancel(&worker->starting, "shutdown");
   if (worker->job) tg_job_cancel(worker->job);
   if (proxy && proxy->exchange.gone) proxy->exchange.gone(&proxy->exchange, TG_ECANCELLED);
   for (struct tg_worker_state *state = worker->states; harsh && state; state = state->next)

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "app/generation.h"
 #include "app/worker_item.h"
 #include "app/worker_pool.h"
 #include "script/watch.h"
@@ -55,6 +56,7 @@ struct tg_worker {
   struct tg_job *job;
   struct tg_loop *home; /* the loop that the present, or the last, of these came from */
   unsigned guests;      /* proxies that were not freed yet */
+  struct tg_starting starting;
   struct tg_worker_state *states;
   struct tg_worker_state *present; /* the newest one */
   uint64_t current;                /* states of generations before it are to go */

@@ -39,6 +39,7 @@
   X("timeouts.body",         timeouts_body,         SECONDS, 30,          0.01,    3600,        "Longest silence within a request body; past it 408.") \
   X("timeouts.keepalive",    timeouts_keepalive,    SECONDS, 75,          0.01,    86400,       "How long an idle connection is kept between requests.") \
   X("timeouts.write",        timeouts_write,        SECONDS, 30,          0.01,    3600,        "Longest time without progress of an answer that waits for the client.") \
+  X("timeouts.start",        timeouts_start,        SECONDS, 60,          0.01,    3600,        "Longest time that on_start may take in one state; past it the version fails.") \
   X("timeouts.drain",        timeouts_drain,        SECONDS, 10,          0,       3600,        "Time that requests under way have to finish at a shutdown.") \
   X("timeouts.route",        timeouts_route,        SECONDS, 30,          0.001,   86400,       "Time until the head of an answer is decided, unless a route says timeout; past it 504.") \
   X("dns.timeout",           dns_timeout,           SECONDS, 2,           0.01,    60,          "Time that a name server has for an answer, about doubled at each further attempt.") \

@@ -105,8 +105,8 @@ static void start_with(struct rig *rig, unsigned size, unsigned queue, uint64_t 
   rig->host.run_job = run_job;
   rig->host.look = tg_worker_look;
   /* as in the program: built on another loop, then given to the one that runs it */
-  rig->vm =
-      tg_generation_new_vm(rig->generation, &rig->host, &rig->builder, TG_ROLE_LOOP, 0, &error);
+  rig->vm = tg_generation_new_vm(rig->generation, &rig->host, &rig->builder, TG_ROLE_LOOP, 0, NULL,
+                                 &error);
   if (error) fprintf(stderr, "%s\n", error);
   assert_non_null(rig->vm);
   rig->vm->loop = &rig->loop;
