@@ -48,15 +48,14 @@ tg_status tg_descriptor_new(struct tg_loop *loop, int fd, struct tg_descriptor *
 }
 
 static void on_closed(uv_handle_t *handle) {
-  struct tg_descriptor *descriptor = handle->data;
-  close(descriptor->fd);
-  free(descriptor);
+  free(handle->data);
 }
 
 void tg_descriptor_close(struct tg_descriptor *descriptor) {
   tell(descriptor, &descriptor->reader, false);
   tell(descriptor, &descriptor->writer, false);
   uv_close((uv_handle_t *)&descriptor->poll, on_closed);
+  close(descriptor->fd); /* at once: the next client must be refused */
 }
 
 void tg_descriptor_wait(struct tg_descriptor *descriptor, struct tg_descriptor_wait *wait,
