@@ -698,7 +698,7 @@ def test_mutex_deferred_functions_act_for_their_task(tmp_path):
             m:lock()
             tg.defer(function()
               same(code_of(m.lock, m), "deadlock")
-              tg.yield()
+              if how ~= "is cancelled" then tg.yield() end
               m:unlock()
             end)
             if how == "fails" then error("x") end

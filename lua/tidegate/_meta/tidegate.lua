@@ -6,6 +6,13 @@ error("tidegate._meta is for editors only")
 ---@class tidegate
 ---@field role "loop"|"worker"|"builder" what kind of Lua state this is
 ---@field null userdata JSON's null, the same as tg.json.null
+---@field channel fun(capacity?: integer): tidegate.Channel values from task to task; without a capacity, a rendezvous
+---@field select fun(cases: table): integer|"timeout"|"default", any, "closed"? ⏸ the first of several things to happen
+---@field mutex fun(): tidegate.Mutex one task at a time
+---@field semaphore fun(places: integer): tidegate.Semaphore at most so many at a time
+---@field event fun(): tidegate.Event something has happened
+---@field condition fun(mutex?: tidegate.Mutex): tidegate.Condition waiting, with a mutex, until something has changed
+---@field barrier fun(parties: integer): tidegate.Barrier nobody goes on before all have come
 local tg = {}
 
 --- Monotonic seconds, of the turn of the loop.
