@@ -289,7 +289,7 @@ static bool run_hook(struct tg_vm *vm, struct hook *hook) {
     task->owner = hook;
     task->ended = on_hook_ended;
     task->cpu_budget = LOAD_BUDGET;
-    (void)!tg_scope_deadline(&own, tg_clock_now() + hook->most);
+    (void)!tg_scope_deadline(&own, tg_loop_time(vm->loop) + hook->most);
     if (hook->starting) hook->starting->scope = &own;
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, hook->ref);
     tg_task_start(task, 0);
