@@ -50,12 +50,31 @@ static const struct {
      "end\n"
      "\n"
      "return greeting\n"},
-    {"tests/.gitkeep", ""},
+    {"tests/hello_spec.lua",
+     "-- Run by `tidegate test`: no port is needed, and time is fake, so that sleeping takes "
+     "none.\n"
+     "local tg = require \"tidegate\"\n"
+     "local greeting = require \"greeting\"\n"
+     "\n"
+     "describe(\"hello\", function()\n"
+     "  it(\"greets the world\", function()\n"
+     "    local res = tg.test.get(\"/hello\")\n"
+     "    assert.equal(200, res.status)\n"
+     "    assert.same({ hello = \"world\" }, res:json())\n"
+     "  end)\n"
+     "\n"
+     "  it(\"greets by name\", function()\n"
+     "    assert.same({ hello = \"Ada\" }, tg.test.get(\"/hello\", { query = { name = \"Ada\" } "
+     "}):json())\n"
+     "    assert.equal(\"Ada\", greeting.name(\"Ada\"))\n"
+     "  end)\n"
+     "end)\n"},
     {".gitignore", ".tidegate/\n"},
     {"README.md",
      "# A tidegate application\n"
      "\n"
      "- `tidegate dev` serves it on http://127.0.0.1:8080 and reloads on every save.\n"
+     "- `tidegate test` runs the tests.\n"
      "- `tidegate check` shows all errors, `tidegate routes` lists the routes.\n"
      "- `tidegate run` serves it in production; `tidegate reload` and `tidegate stop` reach that "
      "process.\n"

@@ -79,7 +79,8 @@ local function check_options(what, opts)
   local bodies = 0
   for key in pairs(opts) do
     if not known[key] then
-      local hint = require("tidegate._pure.suggest").phrase(tostring(key), { "headers", "query", "json", "form", "body" })
+      local names = { "headers", "query", "json", "form", "body" }
+      local hint = require("tidegate._pure.suggest").phrase(tostring(key), names)
       throw("misuse", ("%s: there is no option '%s'%s"):format(what, tostring(key), hint))
     elseif key == "json" or key == "form" or key == "body" then
       bodies = bodies + 1

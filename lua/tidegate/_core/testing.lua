@@ -33,7 +33,8 @@ end
 local function fold(trace)
   local lines = {}
   for line in trace:gmatch("[^\n]+") do
-    if not line:find("lua/tidegate/", 1, true) and not line:find("^%s*%[%a+%]") and not line:find("^stack traceback") then
+    local ours = line:find("lua/tidegate/", 1, true) or line:find("^%s*%[%a+%]") or line:find("^stack traceback")
+    if not ours then
       lines[#lines + 1] = line:match("^%s*(.-)%s*$")
     end
   end
@@ -195,8 +196,8 @@ local function new_env(given, words)
     error(setmetatable(err, assertion_meta), 0)
   end)
   env.io = copy(io, {
-    "close", "flush", "input", "lines", "open", "output", "popen", "read", "stderr", "stdin", "stdout", "tmpfile", "type",
-    "write",
+    "close", "flush", "input", "lines", "open", "output", "popen", "read", "stderr", "stdin", "stdout", "tmpfile",
+    "type", "write",
   })
   env.os = copy(os, { "clock", "date", "difftime", "execute", "getenv", "remove", "rename", "time", "tmpname" })
   return setmetatable(env, { __index = given.env })
@@ -212,6 +213,7 @@ function Run:add(result)
   if failure then
     result.message = failure.message
     result.rendered = render(failure, self.sources)
+    result.place = failure.file and failure.file .. ":" .. (failure.line or 0) or nil
     result.traceback = failure.traceback
     result.failure = nil
   end
@@ -366,8 +368,8 @@ function Run:test(test, block)
   end, seconds)
   self.state.running = nil
   if not ok then
-    outcome.failure = { message = describe_why(why, seconds, err), file = outcome.failure and outcome.failure.file or file,
-      line = outcome.failure and outcome.failure.line or line }
+    local before = outcome.failure or { file = file, line = line } -- where the cancellation has met it
+    outcome.failure = { message = describe_why(why, seconds, err), file = before.file, line = before.line }
   end
   self.lost = why == "lost"
   local leaks = not self.lost and self:close(references, test.options.leaks)
@@ -534,7 +536,7 @@ function Run:json()
   for index, result in ipairs(self.results) do
     local row = {}
     for key, value in pairs(result) do
-      row[key] = value
+      row[key] = type(value) == "string" and report.plain(value) or value
     end
     row.rendered = nil
     rows[index] = row

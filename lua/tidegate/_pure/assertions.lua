@@ -1,8 +1,8 @@
 -- The `assert` of specs: a function as in Lua, and a table of luassert's words.
 --
--- A failed assertion is raised as a table {assertion = true, message = ...}. Words are read from the left: `assert.is_not`,
--- `.are`, `.has` and their kin change nothing or negate, the last one names the assertion; so `assert.is_not_nil(x)`,
--- `assert.is_not.is_nil(x)` and `assert.are.same(a, b)` are all good. Every assertion returns what it was given.
+-- A failed assertion is raised as a table {assertion = true, message = ...}. Words are read from the left: `is`, `are`,
+-- `has` and their kin change nothing, `not` and `no` negate, the last one names the assertion; so that
+-- `assert.is_not_nil(x)` and `assert.are.same(a, b)` are both good. Every assertion returns what it was given.
 
 local suggest = require "tidegate._pure.suggest"
 
@@ -175,7 +175,8 @@ end
 
 for name, wanted in pairs({ ["true"] = true, ["false"] = false }) do
   assertions[name] = function(value)
-    return value == wanted, ("expected %s, got %s"):format(name, M.show(value)), ("expected anything but %s"):format(name)
+    return value == wanted, ("expected %s, got %s"):format(name, M.show(value)),
+      ("expected anything but %s"):format(name)
   end
 end
 
@@ -254,10 +255,11 @@ local function raises(call, fn, expected, given, test, what)
   end
   local ok, err = call(fn)
   if ok then
-    return false, given and ("expected the error %s, got none"):format(M.show(expected)) or "expected an error, got none"
+    return false, given and ("expected %s %s, got none"):format(what, M.show(expected)) or "expected an error, got none"
   end
-  return not given or test(err, expected), ("expected %s %s, got %s"):format(what, M.show(expected), M.show(tostring(err))),
-    ("expected no error%s, got %s"):format(given and " " .. M.show(expected) or "", M.show(tostring(err))), nil, err
+  local got = M.show(tostring(err))
+  return not given or test(err, expected), ("expected %s %s, got %s"):format(what, M.show(expected), got),
+    ("expected no error%s, got %s"):format(given and " " .. M.show(expected) or "", got), nil, err
 end
 
 -- --- the table ---------------------------------------------------------------------------------------------------

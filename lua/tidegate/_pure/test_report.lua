@@ -10,6 +10,7 @@ local M = {}
 --- @field seconds number real ones
 --- @field message string? why it failed or is pending
 --- @field rendered string? the failure in the caret form
+--- @field place string? of the failure, "file:line"
 --- @field traceback string?
 
 --- @class tidegate.TestTotals
@@ -121,22 +122,25 @@ local function xml_char(text, at)
   return one and #one
 end
 
+--- Bytes that are no text become "?": invalid UTF-8, control bytes but tab, line feed and return.
+--- @param text string
+--- @return string
+function M.plain(text)
+  local out, at = {}, 1
+  while at <= #text do
+    local length = xml_char(text, at)
+    out[#out + 1] = length and text:sub(at, at + length - 1) or "?"
+    at = at + (length or 1)
+  end
+  return table.concat(out)
+end
+
 --- Text for XML; what XML cannot hold becomes "?". Line feeds stay in content, and are escaped in attributes.
 --- @param text string
 --- @param attribute boolean?
 --- @return string
 function M.xml(text, attribute)
-  local out, at = {}, 1
-  while at <= #text do
-    local length = xml_char(text, at)
-    local piece = length and text:sub(at, at + length - 1) or "?"
-    if piece ~= "\n" or attribute then
-      piece = entities[piece] or piece
-    end
-    out[#out + 1] = piece
-    at = at + (length or 1)
-  end
-  return table.concat(out)
+  return (M.plain(text):gsub(attribute and '[&<>"\n]' or '[&<>"]', entities))
 end
 
 local function xml_case(result)
@@ -173,8 +177,8 @@ function M.junit(results, totals)
     suite.cases[#suite.cases + 1] = xml_case(result)
   end
   local out = { '<?xml version="1.0" encoding="UTF-8"?>\n' }
-  out[#out + 1] = ('<testsuites name="tidegate" tests="%d" failures="%d" time="%.6f">\n'):format(#results, totals.failed,
-    totals.seconds)
+  out[#out + 1] = ('<testsuites name="tidegate" tests="%d" failures="%d" time="%.6f">\n'):format(
+    #results, totals.failed, totals.seconds)
   for _, file in ipairs(files) do
     local suite = suites[file]
     out[#out + 1] = ('  <testsuite name="%s" tests="%d" failures="%d" errors="%d" skipped="%d" time="%.6f">\n'):format(
