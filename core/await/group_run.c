@@ -59,7 +59,7 @@ static int l_keep_failure(lua_State *L) {
     tg_error_push_failure(L, failing->task->co, NULL);  // .. error
   else
     tg_error_push(L, "too_many_tasks", "no memory for a task, or limits.tasks = %llu are alive",
-                  (unsigned long long)group->scope.vm->host->settings->limits_tasks);
+                  (unsigned long long)group->scope.vm->settings->limits_tasks);
   /* whoever was cancelled because of another one has nothing to say */
   if (group->stopped && tg_error_has_code(L, -1, "cancelled")) return 0;
   if (group->failures_ref == LUA_NOREF) {

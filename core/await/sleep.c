@@ -15,7 +15,6 @@ TG_AWAITABLE(sleep)
 struct sleep_op {
   struct tg_op op;
   struct tg_timer timer;
-  struct tg_timers *timers;
 };
 
 static void on_due(struct tg_timer *timer) {
@@ -24,7 +23,7 @@ static void on_due(struct tg_timer *timer) {
 
 static void cancel(struct tg_op *op) {
   struct sleep_op *sleep = TG_CONTAINER(op, struct sleep_op, op);
-  tg_timer_stop(sleep->timers, &sleep->timer);
+  tg_timer_stop(&op->task->vm->loop->timers, &sleep->timer);
   tg_op_complete(op);
 }
 
@@ -49,9 +48,8 @@ int tg_await_sleep(lua_State *L) {
   struct sleep_op *sleep = calloc(1, sizeof *sleep);
   if (!sleep) tg_error_throw(L, "out_of_memory", "tg.sleep: no memory");
   tg_op_init(&sleep->op, &kind);
-  sleep->timers = &vm->loop->timers;
   uint64_t due = tg_loop_time(vm->loop) + (uint64_t)(seconds * 1e9);
-  if (tg_timer_start(sleep->timers, &sleep->timer, due, on_due)) {
+  if (tg_timer_start(&vm->loop->timers, &sleep->timer, due, on_due)) {
     free(sleep);
     tg_error_throw(L, "out_of_memory", "tg.sleep: no memory");
   }

@@ -167,8 +167,8 @@ static int l_in_task(lua_State *L) {
 static int l_nest(lua_State *L) {
   struct tg_vm *vm = tg_vm_of(L);
   int delta = (int)luaL_checkinteger(L, 1);
-  int *depth = vm->running ? &vm->running->depth : &vm->depth;
-  *depth += delta;
+  int16_t *depth = vm->running ? &vm->running->depth : &vm->depth;
+  *depth = (int16_t)(*depth + delta);
   lua_pushinteger(L, *depth);
   return 1;
 }

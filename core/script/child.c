@@ -228,7 +228,7 @@ static bool give_task(lua_State *L, struct tg_child *child, struct tg_scope *sco
 
 __attribute__((noreturn)) static void refuse(lua_State *L) {
   tg_error_throw(L, "too_many_tasks", "no memory for a task, or limits.tasks = %llu are alive",
-                 (unsigned long long)tg_vm_of(L)->host->settings->limits_tasks);
+                 (unsigned long long)tg_vm_of(L)->settings->limits_tasks);
 }
 
 static int spawn(lua_State *L, struct tg_nursery *nursery, int first) {

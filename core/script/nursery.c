@@ -192,7 +192,7 @@ static int l_on_defers(lua_State *L) {
 static int l_atomic(lua_State *L) {
   struct tg_task *task = tg_vm_of(L)->running;
   if (!task) tg_error_throw(L, "no_task", "tg.atomic works in a handler or a task only");
-  task->atomic += (int)luaL_checkinteger(L, 1);
+  task->atomic = (int16_t)(task->atomic + luaL_checkinteger(L, 1));
   return 0;
 }
 

@@ -88,17 +88,16 @@ int tg_op_yield(lua_State *L) {
 void tg_op_complete(struct tg_op *op) {
   TG_CHECK(!op->complete);
   op->complete = true;
-  if (op->task)
-    tg_task_wake(op->task);
-  else if (op->abandoned)
+  if (op->abandoned)
     op->kind->finish(op, NULL);
+  else if (op->task)
+    tg_task_wake(op->task);
 }
 
 void tg_op_abandon(struct tg_task *task) {
   struct tg_op *op = task->op ? task->op : task->finished;
   task->op = task->finished = NULL;
   if (!op) return;
-  op->task = NULL;
   op->abandoned = true;
   if (op->complete) {
     op->kind->finish(op, NULL);

@@ -35,7 +35,7 @@ struct tg_op_kind {
 
 struct tg_op {
   const struct tg_op_kind *kind;
-  struct tg_task *task;
+  struct tg_task *task; /* there while cancel runs; gone later, when it was abandoned */
   bool complete;
   bool cancelled; /* cancel was called */
   bool abandoned; /* no task waits for it any more */

@@ -104,7 +104,7 @@ static struct tg_task *new_task(struct tg_vm *vm, struct tg_scope *scope) {
   task->nargs = -1;
   task->failed = false;
   task->cancelled = NULL;
-  task->cpu_budget = vm->host->settings->limits_cpu;
+  task->cpu_budget = vm->settings->limits_cpu;
   task->ended = NULL;
   task->state = TG_TASK_IDLE;
   scope->alive++;
@@ -115,7 +115,7 @@ static struct tg_task *new_task(struct tg_vm *vm, struct tg_scope *scope) {
 }
 
 struct tg_task *tg_task_new(struct tg_vm *vm, struct tg_scope *scope, int nargs) {
-  if (scope->top->total >= vm->host->settings->limits_tasks) return NULL;
+  if (scope->top->total >= vm->settings->limits_tasks) return NULL;
   struct tg_task *task = new_task(vm, scope);
   if (!task || nargs <= ROOM_SURE || lua_checkstack(task->co, nargs + 1)) return task;
   tg_task_discard(task);

@@ -32,25 +32,25 @@ struct tg_task {
   struct tg_list link; /* in its scope's tasks, or the vm's idle list */
   struct tg_vm *vm;
   lua_State *co;
-  int co_ref;
-  enum tg_task_state state;
   struct tg_scope *home;   /* owns it */
   struct tg_scope *scope;  /* innermost scope that its code has entered */
   struct tg_nursery *nest; /* scope of the tasks that it has spawned; NULL until then */
   struct tg_op *op;        /* what it waits for; the one thing to cancel */
   struct tg_op *finished;  /* completed, not yet taken */
-  int nargs;               /* values on co to resume with, for the first step */
-  int defers_ref;          /* list of tg.defer's functions, or LUA_NOREF */
-  int depth;               /* nesting of user coroutines */
-  int atomic;              /* nesting of tg.atomic */
+  int co_ref;
+  int nargs;      /* values on co to resume with, for the first step */
+  int defers_ref; /* list of tg.defer's functions, or LUA_NOREF */
+  unsigned tag;   /* the owner's */
+  uint8_t state;  /* enum tg_task_state */
   bool failed;
+  int16_t depth;       /* nesting of user coroutines */
+  int16_t atomic;      /* nesting of tg.atomic */
   char *cancelled;     /* it alone was cancelled: the reason, owned; NULL: it was not */
   uint64_t cpu_budget; /* nanoseconds between two suspensions */
   /* Called once when it has ended: status TG_OK with `nresults` values on top of co, or an error
    * (TG_ESCRIPT) with the error value on top of co. Afterwards the task is gone. */
   void (*ended)(struct tg_task *task, tg_status status, int nresults);
   void *owner;
-  unsigned tag; /* the owner's */
 };
 
 /* A task, owned by `scope`, whose coroutine waits for a function and arguments to be pushed on

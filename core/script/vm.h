@@ -87,7 +87,7 @@ struct tg_vm {
   int ref_entry;            /* _core/entry.lua: runs a handler for an exchange */
   int ref_boot;             /* what _core/boot.lua returned: load_app, freeze ... */
   int ref_errors;           /* metatable of error objects */
-  int depth;                /* nesting of coroutines outside of tasks */
+  int16_t depth;            /* nesting of coroutines outside of tasks */
   struct tg_buffer scratch; /* for encoders, between two suspensions */
   void *owner;              /* app's structure for this state (its generation), opaque below app/ */
   void *bind[8];            /* what bind/ keeps for a state; each file there names its places */
