@@ -18,6 +18,7 @@
 #include "app/stage.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "store/shared.h"
 
 #define SOURCE_MAX   (16u << 20)
 #define DEPTH_MAX    16
@@ -246,6 +247,7 @@ static int test(struct tg_offline *offline) {
     tg_loop_clock_init(&clock);
     tg_loop_clock_set_real(&clock, offline->options->real_time);
     tg_loop_set_clock(&offline->loop, &clock);
+    tg_shared_registry_set_clock(offline->host.shared, &clock);
     exit = tg_rehearsal_open(&rehearsal, offline);
     if (!exit) exit = run_specs(&testing, &rehearsal, &clock);
     tg_rehearsal_close(&rehearsal);

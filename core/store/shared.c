@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "loop/clock.h"
 
 #define SHARDS      16u
 #define SWEEP_STEPS 4u           /* buckets looked at in every store */
@@ -53,6 +54,7 @@ struct tg_shared {
   atomic_uint_fast64_t evicted;
   struct tg_hash_seed seed;
   uint64_t (*clock)(void);
+  const struct tg_loop_clock *fake; /* tests: instead of `clock` */
   struct tg_shared *next;
   size_t name_len;
   char name[TG_SHARED_NAME_MAX];
@@ -63,7 +65,12 @@ struct tg_shared_registry {
   struct tg_shared *first;
   uint32_t count;
   uint64_t (*clock)(void);
+  const struct tg_loop_clock *fake; /* tests: instead of `clock` */
 };
+
+static uint64_t now_of(const struct tg_shared *shared) {
+  return shared->fake ? tg_loop_clock_time(shared->fake) : shared->clock();
+}
 
 /* The low bits choose the bucket, the high ones the shard. */
 static struct shard *shard_of(struct tg_shared *shared, uint64_t hash) {
@@ -77,7 +84,7 @@ static size_t size_of(size_t key_len, size_t value_len) {
 }
 
 static bool expired(const struct tg_shared *shared, const struct entry *entry) {
-  return entry->expires && entry->expires <= shared->clock();
+  return entry->expires && entry->expires <= now_of(shared);
 }
 
 /* `link` is what points to the entry in its bucket's chain. */
@@ -119,7 +126,7 @@ static void touch(struct shard *shard, struct entry *entry) {
 
 static void sweep(struct tg_shared *shared, struct shard *shard, size_t steps) {
   if (!shard->count) return;
-  uint64_t now = shared->clock();
+  uint64_t now = now_of(shared);
   if (steps > shard->mask + 1) steps = shard->mask + 1;
   for (; steps > 0; steps--) {
     struct entry **link = &shard->buckets[shard->swept++ & shard->mask];
@@ -195,7 +202,7 @@ static void evict_elsewhere(struct tg_shared *shared, const struct shard *own) {
 static tg_status deadline_of(const struct tg_shared *shared, double ttl, uint64_t *expires) {
   *expires = 0;
   if (!(ttl >= 0)) return TG_EINVALID;
-  if (ttl > 0 && ttl < TTL_MAX) *expires = shared->clock() + (uint64_t)(ttl * 1e9) + 1;
+  if (ttl > 0 && ttl < TTL_MAX) *expires = now_of(shared) + (uint64_t)(ttl * 1e9) + 1;
   return TG_OK;
 }
 
@@ -347,7 +354,7 @@ tg_status tg_shared_ttl(struct tg_shared *shared, struct tg_slice key, double *s
   uint64_t expires = link ? (*link)->expires : 0;
   pthread_mutex_unlock(&shard->lock);
   if (!link) return TG_ENOT_FOUND;
-  uint64_t now = shared->clock();
+  uint64_t now = now_of(shared);
   *seconds = !expires ? (double)INFINITY : expires > now ? (double)(expires - now) / 1e9 : 0;
   return TG_OK;
 }
@@ -377,6 +384,11 @@ void tg_shared_stats(struct tg_shared *shared, struct tg_shared_stats *stats) {
 }
 
 /* --- the registry --------------------------------------------------------------------------------------- */
+
+void tg_shared_registry_set_clock(struct tg_shared_registry *registry,
+                                  const struct tg_loop_clock *clock) {
+  registry->fake = clock;
+}
 
 struct tg_shared_registry *tg_shared_registry_new(uint64_t (*clock)(void)) {
   struct tg_shared_registry *registry = calloc(1, sizeof *registry);
@@ -413,6 +425,7 @@ static struct tg_shared *shared_new(const struct tg_shared_registry *registry,
   tg_hash_seed_init(&shared->seed);
   atomic_init(&shared->budget, TG_SHARED_BYTES_DEFAULT);
   shared->clock = registry->clock;
+  shared->fake = registry->fake;
   shared->name_len = name.len;
   memcpy(shared->name, name.ptr, name.len);
   return shared;

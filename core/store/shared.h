@@ -38,11 +38,17 @@ struct tg_shared_value {
   struct tg_slice bytes; /* STRING and TABLE */
 };
 
+struct tg_loop_clock;
 struct tg_shared;          /* one dictionary */
 struct tg_shared_registry; /* all of a process */
 
 /* `clock` gives monotonic nanoseconds; NULL means tg_clock_now. NULL when memory is gone. */
 struct tg_shared_registry *tg_shared_registry_new(uint64_t (*clock)(void));
+
+/* Tests: dictionaries that are made from now on count time by a loop's clock, and are used by its
+ * thread alone. */
+void tg_shared_registry_set_clock(struct tg_shared_registry *registry,
+                                  const struct tg_loop_clock *clock);
 
 /* Frees all dictionaries; no other thread may use one any more. NULL is allowed. */
 void tg_shared_registry_free(struct tg_shared_registry *registry);

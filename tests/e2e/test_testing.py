@@ -328,6 +328,17 @@ def test_T6_wall_time_begins_now(tmp_path):
     assert abs(int(row["message"]) - time.time()) < 60
 
 
+def test_T6_what_expires_does_so_by_the_same_clock(tmp_path):
+    passes(tmp_path, """
+    local seen = tg.shared("seen")
+    seen:set("a", 1, 60)
+    tg.sleep(59)
+    assert.equal(1, seen:get("a"))
+    tg.sleep(2)
+    assert.is_nil(seen:get("a"))
+    """)
+
+
 def test_T6_code_takes_no_time(tmp_path):
     passes(tmp_path, """
     local now, begun = tg.now(), os.clock()
