@@ -21,7 +21,11 @@
 #include "app/worker.h"
 #include "base/check.h"
 #include "base/log_record.h"
+#include "loop/pool.h"
 #include "store/shared.h"
+
+/* A disk, or a file system far away, keeps a thread waiting, not busy: more of them than cores. */
+#define POOL_THREADS 16
 
 void tg_process_say(struct tg_process *process, enum tg_log_level level, const char *message,
                     const char *key, const char *value) {
@@ -291,6 +295,7 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
   struct tg_shutdown signals = {0};
   char *dir = realpath(options->dir, NULL);
   if (!dir) return complain(TG_EXIT_FAILED, "no such folder: %s", options->dir);
+  tg_pool_start(POOL_THREADS);
   process.main_pid = supervision->channel >= 0 ? getppid() : getpid();
   tg_list_init(&process.waiting);
   tg_list_init(&process.told);

@@ -112,6 +112,9 @@ end
 
 local PIECE = 65536
 
+-- What stands at a path and is no file that could be sent, is as good as nothing there.
+local absent = { not_found = true, not_directory = true, is_directory = true, not_regular = true }
+
 --- A file. ⏸ Raises 404 when it is not there. A relative path begins at the application's folder.
 --- @param path string
 --- @param opts? {status: integer, headers: table, type: string}
@@ -120,22 +123,24 @@ function M.file(path, opts)
     throw("bad_answer", "tg.file: the path is a string without NUL")
   end
   local ops = require("tidegate")._ops
-  local name = path:sub(1, 1) == "/" and path or core.app_dir .. "/" .. path
-  local file, size = ops.file_open(name, "r")
-  if not file then
+  local what, name = "tg.file: " .. path, path:sub(1, 1) == "/" and path or core.app_dir .. "/" .. path
+  local ok, file, size = core.raw_pcall(ops.fs_open, what, name, "r")
+  if not ok and not absent[core.is_error(file) and file.code] then
+    error(file, 0)
+  elseif not size then
     throw("http", "404", { status = 404, detail = "no such file" })
   end
   local made = M.stream(function(out)
-    local left = size
-    while left > 0 do
-      local bytes = ops.file_read(file, left < PIECE and left or PIECE)
+    local at = 0
+    while at < size do
+      local bytes = ops.fs_read(what, file, at, size - at < PIECE and size - at or PIECE)
       if not bytes then
         throw("file_shrank", "the file became shorter while it was sent")
       end
-      left = left - #bytes
+      at = at + #bytes
       out:write(bytes)
     end
-    ops.file_close(file)
+    ops.fs_close(what, file)
   end, opts)
   made.length = size
   made.type = opts and opts.type or core.handler.media_type(path)

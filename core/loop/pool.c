@@ -1,0 +1,34 @@
+/* See pool.h. The variable is libuv's only way to be told a size; child processes shall not find it
+ * in their environment. */
+#include "loop/pool.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "base/check.h"
+
+static void on_pool(uv_work_t *work) {
+  (void)work;
+}
+
+static void on_back(uv_work_t *work, int status) {
+  (void)work;
+  (void)status;
+}
+
+void tg_pool_start(unsigned threads) {
+  static const char name[] = "UV_THREADPOOL_SIZE";
+  char size[16];
+  uv_loop_t loop;
+  uv_work_t work;
+  bool is_given = getenv(name);
+  snprintf(size, sizeof size, "%u", threads);
+  if (!is_given) setenv(name, size, 1);
+  TG_CHECK(uv_loop_init(&loop) == 0);
+  TG_CHECK(uv_queue_work(&loop, &work, on_pool, on_back) == 0);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  TG_CHECK(uv_loop_close(&loop) == 0);
+  if (!is_given) unsetenv(name);
+}

@@ -1,0 +1,13 @@
+/* libuv's pool of threads, on which files are read and written for all loops and workers.
+ *
+ * libuv starts it at the first use, with four threads, from whatever thread that use comes, and
+ * with that thread's priority: were it a worker's, files would wait behind every busy loop. So it
+ * is started on purpose. */
+#ifndef TG_LOOP_POOL_H
+#define TG_LOOP_POOL_H
+
+/* Starts it with `threads` threads, or as many as UV_THREADPOOL_SIZE in the environment says. On
+ * the main thread, before there are others: it changes the environment for a moment. */
+void tg_pool_start(unsigned threads);
+
+#endif
