@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/generation.h"
 #include "app/loop_call.h"
@@ -64,12 +65,21 @@ static int find_pool(const struct tg_process *process, const char *name) {
   return -1;
 }
 
-static void limits_of(const struct tg_process *process, const struct tg_config_pool *row,
-                      struct tg_worker_limits *limits) {
-  const struct tg_settings *settings = &process->settings;
+static unsigned default_size(void) {
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores > 4 ? 2 * (unsigned)cores : 8;
+}
+
+/* A generation may say otherwise than the one before it; the flag of the command line holds. */
+static void limits_of(const struct tg_process *process, const struct tg_config *config,
+                      const struct tg_config_pool *row, struct tg_worker_limits *limits) {
+  const struct tg_settings *settings = &config->settings;
+  int flag = process->options->workers;
   *limits = (struct tg_worker_limits){.size = (unsigned)settings->workers_size,
                                       .queue = (unsigned)settings->workers_queue,
                                       .max_wait = settings->workers_max_wait};
+  if (flag > 0) limits->size = (unsigned)flag;
+  if (!limits->size) limits->size = default_size();
   snprintf(limits->name, sizeof limits->name, "%s", row ? row->name : "default");
   if (row && row->size) limits->size = row->size;
   if (row && row->queue) limits->queue = row->queue;
@@ -77,9 +87,10 @@ static void limits_of(const struct tg_process *process, const struct tg_config_p
 }
 
 /* Finds or makes the pool of a configuration's row (NULL: the default one). */
-static int need_pool(struct tg_process *process, const struct tg_config_pool *row) {
+static int need_pool(struct tg_process *process, const struct tg_config *config,
+                     const struct tg_config_pool *row) {
   struct tg_worker_limits limits;
-  limits_of(process, row, &limits);
+  limits_of(process, config, row, &limits);
   int found = find_pool(process, limits.name);
   if (found >= 0) {
     tg_worker_pool_set_limits(process->pools[found], &limits);
@@ -97,9 +108,9 @@ static int need_pool(struct tg_process *process, const struct tg_config_pool *ro
 /* Routes name pools by their place in the configuration; pools outlive configurations. */
 void tg_dispatch_resolve_pools(struct tg_process *process, struct tg_generation *generation) {
   int place[TG_POOLS_MAX + 1] = {0};
-  place[0] = need_pool(process, NULL);
+  place[0] = need_pool(process, &generation->config, NULL);
   for (size_t i = 0; i < generation->config.pool_count && i < TG_POOLS_MAX; i++)
-    place[i + 1] = need_pool(process, &generation->config.pools[i]);
+    place[i + 1] = need_pool(process, &generation->config, &generation->config.pools[i]);
   for (uint32_t i = 0; i < generation->route_count; i++) {
     int pool = generation->routes[i].pool;
     if (pool >= 0) generation->routes[i].pool = pool <= TG_POOLS_MAX ? place[pool] : 0;

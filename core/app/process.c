@@ -71,17 +71,8 @@ static struct tg_generation *build_first(struct tg_process *process) {
   return first.generation;
 }
 
-static unsigned cores(void) {
-  long n = sysconf(_SC_NPROCESSORS_ONLN);
-  return n > 0 ? (unsigned)n : 1;
-}
-
 static void take_settings(struct tg_process *process, struct tg_generation *generation) {
-  const struct tg_options *options = process->options;
   process->settings = generation->config.settings;
-  if (options->workers > 0) process->settings.workers_size = (uint64_t)options->workers;
-  if (!process->settings.workers_size)
-    process->settings.workers_size = 2 * cores() > 8 ? 2 * cores() : 8;
   process->loop_count = generation->vm_count;
   process->settings.loops = process->loop_count;
 }

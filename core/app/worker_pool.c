@@ -245,6 +245,7 @@ void tg_worker_pool_set_limits(struct tg_worker_pool *pool, const struct tg_work
   pool->limits.size = limits->size;
   pool->limits.queue = limits->queue;
   pool->limits.max_wait = limits->max_wait;
+  for (unsigned i = pool->queued; i; i--) (void)summon(pool); /* there may be room for more */
   pthread_mutex_unlock(&pool->lock);
 }
 

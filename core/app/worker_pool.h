@@ -45,7 +45,8 @@ void tg_worker_pool_set_watch(struct tg_worker_pool *pool,
                               void (*watch)(void *owner, struct tg_watch *watch, bool begins),
                               void *owner);
 
-/* Other limits from the next exchange on (a new generation may say so). */
+/* Other limits from now on (a new generation may say so). Threads that were started stay; of them,
+ * no more than `size` have an exchange or a job. */
 void tg_worker_pool_set_limits(struct tg_worker_pool *pool, const struct tg_worker_limits *limits);
 
 /* Workers drop their states of generations before `current`, each when it is idle and nothing runs

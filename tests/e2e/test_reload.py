@@ -1,4 +1,6 @@
 """Generations: the checklist's cases 178 to 181, and acceptance 2, 3 and 5."""
+import contextlib
+import json
 import os
 import re
 import signal
@@ -7,7 +9,7 @@ import time
 
 import pytest
 
-from harness import SANITIZER, SLOW, Server, command, request, until
+from harness import SANITIZER, SLOW, Server, command, request, until, write_app
 from load import Load
 
 HELLO = "return function(req) return {{ version = {} }} end\n"
@@ -358,3 +360,36 @@ def test_dev_watches_and_says_where(tmp_path):
         assert "routes" in server.log and "tidegate run" in server.log
         server.write("routes/hello.lua", HELLO.format(2))
         becomes(server, 2)
+
+
+def test_limits_of_the_worker_pools_are_taken_anew():
+    route = """return {
+  ["GET /"] = { blocking = true, run = function() os.execute("sleep 0.3") return "x" end },
+  ["GET /size"] = function() return "%d" end }"""
+
+    def files(size, queue):
+        return {"tidegate.lua": "return { workers = { size = %d, queue = %d, max_wait = 20 } }" % (size, queue),
+                "routes/index.lua": route % size}
+
+    def answers(server, count):
+        with contextlib.ExitStack() as stack:
+            conns = [stack.enter_context(server.connect()) for _ in range(count)]
+            for conn in conns:
+                conn.send(request())
+            return sorted(conn.response().status for conn in conns)
+
+    with Server(files(1, 1), loops=1, workers=0) as server:
+        assert answers(server, 4) == [200, 200, 503, 503]
+        for size, queue, wanted in ((3, 1, [200] * 4), (1, 2, [200] * 3 + [503]), (0, 0, [200] * 4)):
+            write_app(server.app, files(size, queue))
+            assert reload_by(server, "command").returncode == 0
+            assert server.ask("/size").body == b"%d" % size
+            assert answers(server, 4) == wanted
+
+
+def test_the_flag_for_workers_holds_over_reloads():
+    with Server({"tidegate.lua": "return {}", "routes/hello.lua": HELLO.format(1)}, loops=1, workers=3) as server:
+        server.write("tidegate.lua", "return { workers = { size = 5 } }")
+        assert reload_by(server, "command").returncode == 0
+        done = command("status", "--json", "--pid-file", server.pid_file)
+        assert json.loads(done.stdout)["workers"]["default"]["size"] == 3
