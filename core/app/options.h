@@ -28,6 +28,7 @@ struct tg_options {
   bool verbose;        /* -v */
   bool silent;         /* call: not even the addresses are told */
   bool dev;
+  bool trace;                         /* dev, call: --trace */
   bool help;                          /* --help: only `command` counts */
   const char *match;                  /* routes: --match; NULL */
   double timeout;                     /* --timeout, seconds; 0: not given */

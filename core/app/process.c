@@ -298,6 +298,7 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .watch_signal = tg_signals_watch,
                                   .app_dir = dir,
                                   .dev = options->dev,
+                                  .trace = options->trace,
                                   .process = &process,
                                   .run_job = tg_dispatch_job,
                                   .run_on_loop = tg_dispatch_call,

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/log_record.h"
+#include "bind/timing.h"
 #include "http/media.h"
 #include "script/module.h"
 #include "script/vm.h"
@@ -92,6 +93,8 @@ static void answer_failure(struct tg_handling *handling) {
   size_t count = split_fields(tg_buffer_slice(&error->headers), fields);
   if (status == 503 && count == 0)
     fields[count++] = (struct tg_response_field){TG_SLICE("Retry-After"), TG_SLICE("1")};
+  char timing[TG_TRACE_HEADER_MAX];
+  count = tg_timing_add(handling, fields, count, FIELDS_MAX, timing);
   tg_exchange_problem(exchange, status, public_detail(error, status), fields, count);
 }
 
@@ -197,6 +200,7 @@ static void conclude(struct tg_handling *handling) {
     tg_error_view_deinit(handling->error);
     free(handling->error);
   }
+  tg_timing_end(handling);
   if (handling->ticket) take_ticket_back(handling);
   if (handling->after_ref != LUA_NOREF) hand_over_after(handling);
   struct tg_vm *vm = handling->vm;
@@ -259,8 +263,10 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
   *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
+  tg_timing_begin(handling);
   struct tg_task *task = tg_task_new(vm, &handling->scope, 2);
   if (!task) {
+    tg_timing_end(handling);
     tg_scope_deinit(&handling->scope);
     refuse(exchange, vm);
     return;

@@ -9,6 +9,7 @@
 
 #include "bind/handler.h"
 #include "bind/json.h"
+#include "bind/timing.h"
 #include "script/error.h"
 #include "script/vm.h"
 
@@ -108,6 +109,8 @@ static void send_bytes(lua_State *L, struct tg_handling *handling, int status, s
         L, "too_large",
         "the body has %zu bytes, and limits.response allows %llu; use tg.stream for more", body.len,
         (unsigned long long)most);
+  char timing[TG_TRACE_HEADER_MAX];
+  fields->count = tg_timing_add(handling, fields->at, fields->count, FIELDS_MAX, timing);
   struct tg_answer answer = {.status = status,
                              .content_type = fields->content_type.ptr ? fields->content_type : type,
                              .fields = fields->at,
@@ -152,6 +155,8 @@ static bool is_answer(lua_State *L, struct tg_vm *vm, int value) {
 static int begin_stream(lua_State *L, struct tg_handling *handling, int object, int status,
                         struct tg_slice type, struct fields *fields) {
   struct tg_exchange *x = handling->exchange;
+  char timing[TG_TRACE_HEADER_MAX];
+  fields->count = tg_timing_add(handling, fields->at, fields->count, FIELDS_MAX, timing);
   struct tg_answer answer = {.status = status,
                              .content_type = fields->content_type.ptr ? fields->content_type : type,
                              .fields = fields->at,

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "script/error.h"
 #include "script/task.h"
+#include "script/trace.h"
 #include "script/vm.h"
 
 /* Pushes "table.sort" when the function at the top is that one; the name by which it was called
@@ -72,6 +73,7 @@ int tg_op_suspend(lua_State *L, struct tg_op *op) {
     task->finished = op;
     return 0;
   }
+  if (TG_UNLIKELY(task->vm->traced)) tg_trace_suspend(L, op);
   op->task = task;
   task->op = op;
   lua_pushlightuserdata(L, (void *)&tg_task_mark);  // mark
@@ -80,6 +82,7 @@ int tg_op_suspend(lua_State *L, struct tg_op *op) {
 
 int tg_op_yield(lua_State *L) {
   struct tg_task *task = tg_op_begin(L);
+  if (TG_UNLIKELY(task->vm->traced)) tg_trace_suspend(L, NULL);
   tg_task_wake(task);
   lua_pushlightuserdata(L, (void *)&tg_task_mark);  // mark
   return lua_yield(L, 1);
@@ -118,5 +121,6 @@ int tg_op_take(lua_State *L) {
   struct tg_op *op = task ? task->finished : NULL;
   if (!op) return lua_gettop(L);
   task->finished = NULL;
+  if (TG_UNLIKELY(task->vm->traced)) tg_trace_resume(task, op);
   return op->kind->finish(op, L);
 }

@@ -25,6 +25,7 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
   scope->emptied = NULL;
   scope->owns = NULL;
   scope->owner = NULL;
+  scope->trace = NULL;
   scope->guest = NULL;
   scope->exchange = parent ? parent->exchange : NULL;
   scope->reason[0] = 0;

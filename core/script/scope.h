@@ -49,8 +49,9 @@ struct tg_scope {
   void (*emptied)(struct tg_scope *scope);
   /* Tests: told of what it comes to own, from the running task; else NULL. */
   void (*owns)(struct tg_scope *scope, struct tg_owned *owned);
-  void *owner;    /* whoever opened it */
-  void *exchange; /* bind's structure of the request it belongs to; inherited inward */
+  struct tg_trace *trace; /* of a top scope: what its tasks do is recorded there; NULL: nowhere */
+  void *owner;            /* whoever opened it */
+  void *exchange;         /* bind's structure of the request it belongs to; inherited inward */
 };
 
 /* Opens a scope inside `parent` (NULL for a root). Nothing can fail. */

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "script/error.h"
 #include "script/nursery.h"
+#include "script/trace.h"
 #include "script/watch.h"
 
 #define IDLE_MAX 128u
@@ -111,6 +112,7 @@ static struct tg_task *new_task(struct tg_vm *vm, struct tg_scope *scope) {
   scope->top->total++;
   vm->task_count++;
   tg_list_append(&scope->tasks, &task->link);
+  if (TG_UNLIKELY(vm->traced)) tg_trace_task(task);
   return task;
 }
 
@@ -274,8 +276,10 @@ static void step(struct tg_task *task, int nargs) {
   vm->running = task;
   task->state = TG_TASK_RUNNING;
   if (!outer && vm->watch) tg_watch_enter(vm->watch, vm, task->cpu_budget);
+  if (TG_UNLIKELY(vm->traced) && !outer) tg_trace_enter(task);
   int rc = lua_resume(task->co, nargs);
   if (!outer && vm->watch) tg_watch_leave(vm->watch);
+  if (TG_UNLIKELY(vm->traced) && !outer) tg_trace_leave(task);
   vm->running = outer;
   if (rc != LUA_YIELD) {
     end(task, rc);

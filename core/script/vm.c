@@ -142,6 +142,7 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   vm->loop = loop;
   vm->role = role;
   vm->index = index;
+  vm->traced = host->dev || host->trace;
   vm->memory_max = host->settings->limits_state_memory;
   tg_list_init(&vm->idle_tasks);
   tg_list_init(&vm->unserved);

@@ -36,6 +36,7 @@ struct tg_host {
   const char
       *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
   bool dev;      /* `tidegate dev` */
+  bool trace;    /* --trace: requests are drawn on stderr */
   void *process; /* app's own structure, opaque below app/ */
   /* May the state have this signal (bind/signal.h)? TG_EEXISTS: it has a meaning already;
    * TG_EUNSUPPORTED: no signal comes to such a state. NULL: to none. */
@@ -60,6 +61,7 @@ struct tg_vm {
   enum tg_role role;
   unsigned index;      /* number of its loop or worker */
   uint64_t generation; /* number of its generation, for logs */
+  bool traced;         /* requests are recorded (script/trace.h) */
   /* memory */
   lua_Alloc real_alloc;
   void *real_owner;

@@ -27,6 +27,9 @@ function tg.time() end
 ---@return boolean
 function tg.cancelled() end
 
+--- Raises `cancelled` where tg.cancelled() is true; for code that computes for long.
+function tg.check_cancelled() end
+
 --- Declares the routes of a file by calls instead of keys.
 ---@param fn fun(r: tidegate.Routes)
 ---@return tidegate.RouteTable
