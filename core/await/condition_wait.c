@@ -39,7 +39,7 @@ int tg_await_condition_wait(lua_State *L) {
   struct tg_condition *condition = tg_condition_check(L, kind.name);
   tg_op_begin(L);
   tg_mutex_check_held(L, condition->mutex, kind.name);
-  struct tg_wait *wait = tg_wait_new(condition->sync.vm, &kind, 1);
+  struct tg_wait *wait = tg_wait_new(condition->sync.vm, &kind, 1, LUA_NOREF);
   if (!wait) tg_error_throw(L, "out_of_memory", "c:wait: no memory");
   tg_wait_join(wait, &condition->sync, TG_SYNC_TAKE, 0);
   tg_mutex_release(condition->mutex);

@@ -1,9 +1,10 @@
 /* tg.select: waits for several objects at once, and takes from exactly one.
  *
- * The list of cases is read in each of the two rounds: the first looks for those that are ready and
- * chooses one of them, each with the same chance; where there is none, the second puts one op into
- * all queues. What it offers to give is copied into a table of its own, so that a list that is
- * changed meanwhile changes nothing. */
+ * The list of cases is read twice: the first time for those that are ready, of which one is chosen,
+ * each with the same chance; where there is none, the second time to put one op into all queues.
+ * Between two readings a finalizer may run and change the list, so each checks all of it, and
+ * reading itself neither allocates nor throws. What is offered is copied into a table of its own.
+ */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,48 +31,54 @@ struct choice {
   int object, value;
 };
 
-__attribute__((noreturn)) static void refuse(lua_State *L, int number, const char *why) {
-  tg_error_misuse(L, "tg.select: case %d: %s", number, why);
+enum problem { FINE, OFF, NO_OBJECT, NO_WORD, NO_CHANNEL, NIL_VALUE, DEADLOCK };
+
+static void report(lua_State *L, enum problem problem, int number) {
+  static const char *const texts[] = {
+      [NO_OBJECT] = "a channel, event, semaphore or mutex expected, or {channel, \"send\", v}",
+      [NO_WORD] = "\"send\" or \"recv\" expected",
+      [NO_CHANNEL] = "only channels can be sent to",
+  };
+  if (problem == NIL_VALUE) tg_channel_refuse_nil(L, kind.name);
+  if (problem == DEADLOCK) tg_mutex_refuse_again(L, kind.name);
+  if (problem != FINE && problem != OFF)
+    tg_error_misuse(L, "tg.select: case %d: %s", number, texts[problem]);
 }
 
 /* {channel, "send", value} or {object, "recv"}; the case lies on top. */
-static void read_pair(lua_State *L, int number, struct choice *choice) {  // .. case
+static enum problem read_pair(lua_State *L, struct choice *choice) {  // .. case
   lua_rawgeti(L, -1, 1);
-  lua_rawgeti(L, -2, 2);
-  lua_rawgeti(L, -3, 3);  // .. case object word value
-  const char *word = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "recv";
-  choice->sync = tg_sync_find(L, -3);
-  if (strcmp(word, "send") == 0)
-    choice->side = TG_SYNC_GIVE;
-  else if (strcmp(word, "recv") != 0)
-    refuse(L, number, "\"send\" or \"recv\" expected");
-  lua_remove(L, -2);
+  lua_rawgeti(L, -2, 3);
+  lua_rawgeti(L, -3, 2);  // .. case object value word
+  const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "recv";
+  bool gives = strcmp(word, "send") == 0, known = gives || strcmp(word, "recv") == 0;
+  if (gives) choice->side = TG_SYNC_GIVE;
+  lua_pop(L, 1);
   lua_remove(L, -3);  // .. object value
+  return known ? FINE : NO_WORD;
 }
 
-/* Pushes object and value of a case; false where it is switched off. */
-static bool read_case(lua_State *L, int number, struct choice *choice) {
+/* Pushes object and value of a case. */
+static enum problem read_case(lua_State *L, int number, struct choice *choice) {
+  enum problem problem = FINE;
   lua_rawgeti(L, 1, number);
   choice->side = TG_SYNC_TAKE;
-  if (lua_istable(L, -1)) {
-    read_pair(L, number, choice);
-  } else {
-    choice->sync = tg_sync_find(L, -1);
-    bool off = lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1);
+  if (lua_istable(L, -1))
+    problem = read_pair(L, choice);
+  else
     lua_pushnil(L);  // .. object value
-    if (off) return false;
-  }
   choice->value = lua_gettop(L);
   choice->object = choice->value - 1;
-  if (!choice->sync || choice->sync->type->alone)
-    refuse(L, number, "a channel, event, semaphore or mutex expected, or {channel, \"send\", v}");
-  if (choice->side == TG_SYNC_GIVE) {
-    if (choice->sync->type != &tg_channel_type) refuse(L, number, "only channels can be sent to");
-    tg_channel_check_value(L, choice->value, kind.name);
-  }
-  if (choice->sync->type == &tg_mutex_type)
-    tg_mutex_check_not_held(L, TG_CONTAINER(choice->sync, struct tg_mutex, sync), kind.name);
-  return true;
+  choice->sync = tg_sync_find(L, choice->object);
+  if (problem) return problem;
+  if (lua_type(L, choice->object) == LUA_TBOOLEAN && !lua_toboolean(L, choice->object)) return OFF;
+  if (!choice->sync || choice->sync->type->alone) return NO_OBJECT;
+  if (choice->side == TG_SYNC_GIVE && choice->sync->type != &tg_channel_type) return NO_CHANNEL;
+  if (choice->side == TG_SYNC_GIVE && lua_isnil(L, choice->value)) return NIL_VALUE;
+  if (choice->sync->type == &tg_mutex_type &&
+      tg_mutex_held(TG_CONTAINER(choice->sync, struct tg_mutex, sync)))
+    return DEADLOCK;
+  return FINE;
 }
 
 /* xorshift: cheap, and no case is favoured. */
@@ -82,17 +89,18 @@ static uint32_t roll(struct tg_sync *sync) {
   return sync->dice;
 }
 
-/* Number of the case that is chosen, or 0 where none is ready; `live` counts those that are on. */
-static int choose(lua_State *L, int count, unsigned *live) {
+/* Number of the case that is chosen, or 0 where none is ready; `live` says whether any is on. */
+static int choose(lua_State *L, int count, bool *live) {
   int chosen = 0;
   uint32_t found = 0;
-  *live = 0;
+  *live = false;
   for (int i = 1; i <= count; i++) {
     struct choice choice;
-    bool on = read_case(L, i, &choice);
+    enum problem problem = read_case(L, i, &choice);
+    report(L, problem, i);
     lua_pop(L, 2);
-    if (!on) continue;
-    ++*live;
+    if (problem == OFF) continue;
+    *live = true;
     if (!choice.sync->type->ready(choice.sync, choice.side)) continue;
     if (++found == 1 || roll(choice.sync) % found == 0) chosen = i;
   }
@@ -101,12 +109,10 @@ static int choose(lua_State *L, int count, unsigned *live) {
 
 static int take(lua_State *L, int number) {
   struct choice choice;
-  read_case(L, number, &choice);
-  int base = lua_gettop(L);
+  TG_CHECK(read_case(L, number, &choice) == FINE);
   int results = choice.sync->type->take(L, choice.sync, choice.side, choice.object, choice.value);
   lua_pushinteger(L, number);
   lua_insert(L, -results - 1);
-  TG_CHECK(lua_gettop(L) > base);
   return results + 1;
 }
 
@@ -116,42 +122,38 @@ static void on_due(struct tg_timer *timer) {
   tg_wait_time_out(TG_CONTAINER(timer, struct tg_wait, timer));
 }
 
-/* What the cases would give, by their numbers: a reference to a table, or LUA_NOREF. */
-static int keep_values(lua_State *L, int count) {
-  bool any = false;
-  lua_createtable(L, count, 0);  // .. values
-  int values = lua_gettop(L);
-  for (int i = 1; i <= count; i++) {
+/* Joins all queues; what is given goes into the table at stack index 2, where it has room. */
+static enum problem join(lua_State *L, struct tg_wait *wait, int count, int *number) {
+  enum problem problem = FINE;
+  for (*number = 1; *number <= count; ++*number) {
     struct choice choice;
-    bool gives = read_case(L, i, &choice) && choice.side == TG_SYNC_GIVE;
-    any = any || gives;
-    if (gives) lua_rawseti(L, values, i);
-    lua_settop(L, values);
+    problem = read_case(L, *number, &choice);
+    if (problem == FINE) {
+      tg_wait_join(wait, choice.sync, choice.side, *number);
+      if (choice.side == TG_SYNC_GIVE) lua_rawseti(L, 2, *number);
+    }
+    lua_settop(L, 2);
+    if (problem != FINE && problem != OFF) return problem;
   }
-  if (any) return luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_pop(L, 1);
-  return LUA_NOREF;
+  return FINE;
 }
 
-static int wait(lua_State *L, int count, unsigned live, double timeout) {
+static int wait_for_all(lua_State *L, int count, double timeout) {
   struct tg_vm *vm = tg_vm_of(L);
-  int value = keep_values(L, count);
-  struct tg_wait *wait = tg_wait_new(vm, &kind, live);
-  tg_status status = wait ? TG_OK : TG_ENOMEM;
-  if (wait && timeout >= 0)
+  lua_createtable(L, count, 0);  // cases values
+  lua_pushvalue(L, 2);
+  int values = luaL_ref(L, LUA_REGISTRYINDEX);
+  struct tg_wait *wait = tg_wait_new(vm, &kind, (unsigned)count, values);
+  if (!wait) tg_error_throw(L, "out_of_memory", "tg.select: no memory");
+  tg_status status = TG_OK;
+  if (timeout >= 0)
     status = tg_timer_start(&vm->loop->timers, &wait->timer,
                             tg_loop_time(vm->loop) + (uint64_t)(timeout * 1e9), on_due);
-  if (status) {
-    free(wait);
-    luaL_unref(L, LUA_REGISTRYINDEX, value);
-    tg_error_throw(L, "out_of_memory", "tg.select: no memory");
-  }
-  wait->value = value;
-  for (int i = 1; i <= count; i++) {
-    struct choice choice;
-    if (read_case(L, i, &choice)) tg_wait_join(wait, choice.sync, choice.side, i);
-    lua_pop(L, 2);
-  }
+  int number = 0;
+  enum problem problem = status ? FINE : join(L, wait, count, &number);
+  if (status || problem) tg_wait_discard(wait);
+  if (status) tg_error_throw(L, "out_of_memory", "tg.select: no memory");
+  report(L, problem, number);
   return tg_op_suspend(L, &wait->op);
 }
 
@@ -182,7 +184,7 @@ int tg_await_select(lua_State *L) {
   if (len > CASES_MAX) tg_error_misuse(L, "tg.select: more than %d cases", CASES_MAX);
   int count = (int)len;
   double timeout = read_timeout(L);
-  unsigned live;
+  bool live;
   tg_op_begin(L);
   int chosen = choose(L, count, &live);
   if (chosen) return take(L, chosen);
@@ -192,5 +194,5 @@ int tg_await_select(lua_State *L) {
   }
   if (!live && timeout < 0)
     tg_error_misuse(L, "tg.select: no case, no timeout and no default: it would wait for ever");
-  return wait(L, count, live, timeout);
+  return wait_for_all(L, count, timeout);
 }

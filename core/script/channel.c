@@ -87,12 +87,15 @@ struct tg_channel *tg_channel_check(lua_State *L, const char *method) {
   return TG_CONTAINER(tg_sync_check(L, &tg_channel_type, method), struct tg_channel, sync);
 }
 
+void tg_channel_refuse_nil(lua_State *L, const char *method) {
+  tg_error_throw(L, "nil_value",
+                 "%s: nil cannot be sent, it is what receivers get at the end; send false or "
+                 "tg.null",
+                 method);
+}
+
 void tg_channel_check_value(lua_State *L, int index, const char *method) {
-  if (lua_isnoneornil(L, index))
-    tg_error_throw(L, "nil_value",
-                   "%s: nil cannot be sent, it is what receivers get at the end; send false or "
-                   "tg.null",
-                   method);
+  if (lua_isnoneornil(L, index)) tg_channel_refuse_nil(L, method);
 }
 
 void tg_channel_close(struct tg_channel *channel) {

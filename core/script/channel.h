@@ -29,6 +29,9 @@ struct tg_channel *tg_channel_check(lua_State *L, const char *method);
 /* Checks that the value at a stack index can be given; throws nil_value. */
 void tg_channel_check_value(lua_State *L, int index, const char *method);
 
+/* Throws nil_value. */
+__attribute__((noreturn)) void tg_channel_refuse_nil(lua_State *L, const char *method);
+
 /* Idempotent. Givers who wait fail, takers who wait hear of it. */
 void tg_channel_close(struct tg_channel *channel);
 

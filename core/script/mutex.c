@@ -57,19 +57,23 @@ struct tg_mutex *tg_mutex_check(lua_State *L, const char *method) {
 }
 
 /* What a task has deferred runs in a task of its own, whose owner is the first. */
-static bool holds(const struct tg_mutex *mutex, const struct tg_task *task) {
+bool tg_mutex_held(const struct tg_mutex *mutex) {
+  const struct tg_task *task = mutex->sync.vm->running;
   return task && mutex->holder && (task == mutex->holder || task->owner == mutex->holder);
 }
 
+void tg_mutex_refuse_again(lua_State *L, const char *method) {
+  tg_error_throw(L, "deadlock", "%s: this task holds the mutex already and would wait for itself",
+                 method);
+}
+
 void tg_mutex_check_not_held(lua_State *L, const struct tg_mutex *mutex, const char *method) {
-  if (holds(mutex, mutex->sync.vm->running))
-    tg_error_throw(L, "deadlock", "%s: this task holds the mutex already and would wait for itself",
-                   method);
+  if (tg_mutex_held(mutex)) tg_mutex_refuse_again(L, method);
 }
 
 void tg_mutex_check_held(lua_State *L, const struct tg_mutex *mutex, const char *method) {
   if (!mutex->holder) tg_error_throw(L, "not_owner", "%s: the mutex is not locked", method);
-  if (!holds(mutex, mutex->sync.vm->running))
+  if (!tg_mutex_held(mutex))
     tg_error_throw(L, "not_owner", "%s: another task holds the mutex", method);
 }
 

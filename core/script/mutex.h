@@ -27,6 +27,12 @@ void tg_mutex_deinit(struct tg_mutex *mutex);
 /* The mutex at stack index 1; raises misuse. */
 struct tg_mutex *tg_mutex_check(lua_State *L, const char *method);
 
+/* Does the running task hold it? */
+bool tg_mutex_held(const struct tg_mutex *mutex);
+
+/* Throws `deadlock`. */
+__attribute__((noreturn)) void tg_mutex_refuse_again(lua_State *L, const char *method);
+
 /* Throws `deadlock` where the running task holds it already. */
 void tg_mutex_check_not_held(lua_State *L, const struct tg_mutex *mutex, const char *method);
 

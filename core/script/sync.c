@@ -69,15 +69,19 @@ struct tg_waiter *tg_sync_first(const struct tg_sync *sync, enum tg_sync_side si
 
 /* ---- waits ---- */
 
-struct tg_wait *tg_wait_new(struct tg_vm *vm, const struct tg_op_kind *kind, unsigned count) {
+struct tg_wait *tg_wait_new(struct tg_vm *vm, const struct tg_op_kind *kind, unsigned count,
+                            int value) {
   struct tg_wait *wait = malloc(sizeof *wait + count * sizeof wait->waiters[0]);
-  if (!wait) return NULL;
+  if (!wait) {
+    luaL_unref(vm->L, LUA_REGISTRYINDEX, value);
+    return NULL;
+  }
   tg_op_init(&wait->op, kind);
   wait->vm = vm;
   wait->timer.slot = 0;
   wait->outcome = TG_SYNC_PENDING;
   wait->number = wait->place = 0;
-  wait->value = LUA_NOREF;
+  wait->value = value;
   wait->unnotified = false;
   wait->count = 0;
   return wait;
@@ -107,6 +111,11 @@ static void settle(struct tg_wait *wait) {
     wait->value = LUA_NOREF;
   }
   if (wait->timer.slot) tg_timer_stop(&wait->vm->loop->timers, &wait->timer);
+}
+
+void tg_wait_discard(struct tg_wait *wait) {
+  settle(wait);
+  free(wait);
 }
 
 void tg_waiter_serve(struct tg_waiter *waiter, enum tg_sync_outcome outcome) {
@@ -178,12 +187,8 @@ static int wait_for(lua_State *L, struct tg_sync *sync, enum tg_sync_side side,
     lua_pushvalue(L, 2);
     value = luaL_ref(L, LUA_REGISTRYINDEX);
   }
-  struct tg_wait *wait = tg_wait_new(sync->vm, kind, 1);
-  if (!wait) {
-    luaL_unref(L, LUA_REGISTRYINDEX, value);
-    tg_error_throw(L, "out_of_memory", "%s: no memory", kind->name);
-  }
-  wait->value = value;
+  struct tg_wait *wait = tg_wait_new(sync->vm, kind, 1, value);
+  if (!wait) tg_error_throw(L, "out_of_memory", "%s: no memory", kind->name);
   tg_wait_join(wait, sync, side, 0);
   return tg_op_suspend(L, &wait->op);
 }

@@ -92,8 +92,13 @@ void tg_sync_deinit(struct tg_sync *sync);
 int tg_sync_await(lua_State *L, struct tg_sync *sync, enum tg_sync_side side,
                   const struct tg_op_kind *kind);
 
-/* A wait with room for `count` waiters; NULL when memory is gone. */
-struct tg_wait *tg_wait_new(struct tg_vm *vm, const struct tg_op_kind *kind, unsigned count);
+/* A wait with room for `count` waiters. It owns the reference `value`, which may be LUA_NOREF. NULL
+ * when memory is gone; the reference is gone then, too. */
+struct tg_wait *tg_wait_new(struct tg_vm *vm, const struct tg_op_kind *kind, unsigned count,
+                            int value);
+
+/* Frees one that no task waits for yet. */
+void tg_wait_discard(struct tg_wait *wait);
 
 /* Puts the next waiter of `wait` at the end of a queue. */
 void tg_wait_join(struct tg_wait *wait, struct tg_sync *sync, enum tg_sync_side side, int number);

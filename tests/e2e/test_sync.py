@@ -216,6 +216,27 @@ def test_not_inside_a_c_function_L1(tmp_path, name):
     """ if name not in ("lock", "with") else "")))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_deadlines_reach_it_T3(tmp_path, name):
+    run(tmp_path, case(name, """
+        block()
+        same(code_of(tg.timeout, 0.005, function() tg.move_on(60, wait) end), "timeout")
+        local value, why = tg.move_on(0.005, wait)
+        same(value, nil) same(why, "timeout")
+        if o.locked and o:locked() then o:unlock() block() end
+        local task = spawn(function() return (tg.move_on(60, wait)) end)
+        wake()
+        same(task:join(), result)
+    """ if name not in ("lock", "with") else """
+        tg.spawn(function() block() tg.sleep(0.03) wake() end)
+        tg.yield()
+        same(code_of(tg.timeout, 0.005, function() tg.move_on(60, wait) end), "timeout")
+        local value, why = tg.move_on(0.005, wait)
+        same(value, nil) same(why, "timeout")
+        same(tg.move_on(60, wait), result)
+    """))
+
+
 FILES = {
     "tidegate.lua": 'return { log = { access = "off" } }',
     "routes/index.lua": """
@@ -578,6 +599,19 @@ def test_O1_select_meets_select(tmp_path):
         x:send("in")
         local w, v = both:join()
         same(w, 1) same(v, "in")
+    """)
+
+
+def test_O1_a_list_that_changes_meanwhile(tmp_path):
+    """While it waits, the list is nobody's business."""
+    run(tmp_path, """
+        local a, b = tg.channel(), tg.channel()
+        local cases = { { a, "send", "first" }, b }
+        local task = spawn(function() return tg.select(cases) end)
+        cases[1][3], cases[1][1], cases[1], cases[2] = "other", nil, nil, nil
+        collectgarbage()
+        same(a:recv(), "first")
+        same(task:join(), 1)
     """)
 
 
