@@ -44,7 +44,7 @@ tg_status tg_dispatch_call(struct tg_vm *vm, struct tg_job *job) {
   struct tg_loop *home = tg_worker_home(vm);
   if (!home) return TG_EUNSUPPORTED;
   /* A worker's route may compute for long; a loop's time is everybody's. */
-  uint64_t most = vm->host->settings->limits_cpu;
+  uint64_t most = vm->settings->limits_cpu;
   if (job->cpu_budget > most) job->cpu_budget = most;
   return tg_loop_call_give(state->generation, home, vm->loop, job);
 }

@@ -72,7 +72,7 @@ static bool option(lua_State *L, const char *name) {
 }
 
 static unsigned depth_limit(lua_State *L) {
-  return (unsigned)tg_vm_of(L)->host->settings->limits_json_depth;
+  return (unsigned)tg_vm_of(L)->settings->limits_json_depth;
 }
 
 static int l_encode(lua_State *L) {

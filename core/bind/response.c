@@ -103,7 +103,7 @@ static void check(lua_State *L, tg_status status) {
 static void send_bytes(lua_State *L, struct tg_handling *handling, int status, struct tg_slice type,
                        struct fields *fields, struct tg_slice body) {
   struct tg_exchange *x = handling->exchange;
-  uint64_t most = handling->vm->host->settings->limits_response;
+  uint64_t most = handling->vm->settings->limits_response;
   if (body.len > most)
     tg_error_throw(
         L, "too_large",
@@ -122,7 +122,7 @@ static void send_bytes(lua_State *L, struct tg_handling *handling, int status, s
 static void send_json(lua_State *L, struct tg_handling *handling, int status, struct fields *fields,
                       int value) {
   struct tg_buffer *scratch = &handling->vm->scratch;
-  const struct tg_settings *settings = handling->vm->host->settings;
+  const struct tg_settings *settings = handling->vm->settings;
   struct tg_json_options options = {.max_depth = (unsigned)settings->limits_json_depth,
                                     .max_size = (size_t)settings->limits_response};
   struct tg_json_error error;

@@ -393,3 +393,22 @@ def test_the_flag_for_workers_holds_over_reloads():
         assert reload_by(server, "command").returncode == 0
         done = command("status", "--json", "--pid-file", server.pid_file)
         assert json.loads(done.stdout)["workers"]["default"]["size"] == 3
+
+
+@pytest.mark.parametrize("limits, code", [("limits = { body = 3 }", 413), ("limits = { json_depth = 1 }", 500),
+                                          ("limits = { response = 1024 }", 500), ("limits = { cpu = 0.01 }", 500),
+                                          ("timeouts = { route = 0.01 }", 504), ("limits = { tasks = 2 }", 500)])
+def test_limits_of_handlers_are_taken_anew(limits, code):
+    route = r"""local tg = require "tidegate"
+local function nothing() tg.sleep(0.05) end
+local function busy() local till = os.clock() + 0.2 while os.clock() < till do end end
+return { ["POST /"] = function(req)
+  tg.gather(nothing, nothing, req.query.busy and busy or nothing)
+  return { text = req:text(), list = { ("x"):rep(2000) } }
+end }"""
+    target = "/?busy=1" if "cpu" in limits else "/"
+    with Server({"tidegate.lua": "return {}", "routes/index.lua": route}, loops=1, workers=1) as server:
+        for config, wanted in (("", 200), (limits, code), ("", 200)):
+            server.write("tidegate.lua", f"return {{ {config} }}")
+            assert reload_by(server, "command").returncode == 0
+            assert server.ask(target, "POST", body=b"four").status == wanted

@@ -30,6 +30,7 @@ static lua_State *plain_vm_open(struct plain_vm *plain, int (*open)(lua_State *L
   tg_settings_init(&plain->settings);
   plain->host.settings = &plain->settings;
   plain->vm.host = &plain->host;
+  plain->vm.settings = &plain->settings;
   lua_State *L = lua_newstate(plain_vm_alloc, &plain->vm);
   plain->vm.L = L;
   luaL_openlibs(L);
