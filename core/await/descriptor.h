@@ -26,6 +26,9 @@ struct tg_descriptor_object {
 struct tg_descriptor_object *tg_descriptor_push(lua_State *L, int fd, const char *noun,
                                                 const struct tg_address *bound);
 
+/* Throws `no_task` where no task runs: a state that is only being checked must not open sockets. */
+void tg_descriptor_need_task(lua_State *L, const char *what);
+
 /* The open object at a stack index, which no other task waits for in that way; throws `closed`,
  * `busy`, or an error of misuse. `what` names the call. */
 struct tg_descriptor *tg_descriptor_check(lua_State *L, int index, const char *what, bool writing);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "await/descriptor.h"
+#include "await/duplex.h"
 #include "base/check.h"
 #include "script/error.h"
 #include "script/module.h"
@@ -54,7 +55,7 @@ static int l_closed(lua_State *L) {
 static int l_detach(lua_State *L) {
   struct tg_descriptor_object *object = luaL_checkudata(L, 1, TG_DESCRIPTOR_OBJECT);
   if (!object->descriptor) tg_error_throw(L, "closed", "%s:detach: it is closed", object->noun);
-  tg_scope_own(tg_vm_of(L)->root, &object->owned);
+  tg_duplex_detach(L, &object->owned, object->noun);
   return 0;
 }
 
@@ -108,6 +109,11 @@ struct tg_descriptor_object *tg_descriptor_push(lua_State *L, int fd, const char
   if (rc && call.fd >= 0) close(call.fd);
   if (rc) lua_error(L);
   return lua_touserdata(L, -1);
+}
+
+void tg_descriptor_need_task(lua_State *L, const char *what) {
+  if (!tg_vm_of(L)->running)
+    tg_error_throw(L, "no_task", "%s: works in a handler or a task only", what);
 }
 
 struct tg_descriptor *tg_descriptor_check(lua_State *L, int index, const char *what, bool writing) {

@@ -80,6 +80,16 @@ void tg_duplex_throw_closed(lua_State *L, const char *noun, const char *method) 
   tg_error_throw(L, "closed", "%s:%s: the %s is closed", noun, method, noun);
 }
 
+void tg_duplex_detach(lua_State *L, struct tg_owned *owned, const char *noun) {
+  struct tg_vm *vm = tg_vm_of(L);
+  if (!vm->serving)
+    tg_error_throw(L, "not_available",
+                   "%s:detach: on_start runs elsewhere than what it prepares; open the %s in a "
+                   "task of tg.background",
+                   noun, noun);
+  tg_scope_own(vm->root, owned);
+}
+
 /* ---- what never suspends ---- */
 
 static int push_name(lua_State *L, tg_status status, const struct tg_address *address) {
@@ -116,7 +126,7 @@ static int l_shutdown(lua_State *L) {
 static int l_detach(lua_State *L) {
   struct tg_duplex_object *object = tg_duplex_check(L, 1);
   if (!object->duplex) tg_duplex_throw_closed(L, object->noun, "detach");
-  tg_scope_own(tg_vm_of(L)->root, &object->owned);
+  tg_duplex_detach(L, &object->owned, object->noun);
   lua_settop(L, 1);
   return 1;
 }

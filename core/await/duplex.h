@@ -29,6 +29,10 @@ TG_MUST_CHECK int tg_duplex_push(lua_State *L, struct tg_duplex *duplex, const c
 /* The object at a stack index; throws when it is none. It may be closed. */
 struct tg_duplex_object *tg_duplex_check(lua_State *L, int index);
 
+/* Gives what `noun` names to the application, for detach methods; throws while the state is being
+ * built, on a loop that is not its own. */
+void tg_duplex_detach(lua_State *L, struct tg_owned *owned, const char *noun);
+
 /* Throws `closed` for `method` of a closed object. */
 __attribute__((noreturn)) void tg_duplex_throw_closed(lua_State *L, const char *noun,
                                                       const char *method);

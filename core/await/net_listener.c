@@ -23,6 +23,7 @@ static int l_listen(lua_State *L) {
   host.ptr = luaL_checklstring(L, 2, &host.len);
   int port = (int)luaL_optinteger(L, 3, 0);
   bool reuse = lua_toboolean(L, 4);
+  tg_descriptor_need_task(L, label);
   struct tg_address address;
   int fd = -1;
   char text[TG_ADDRESS_TEXT];

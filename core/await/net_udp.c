@@ -26,6 +26,7 @@ static void check_address(lua_State *L, int index, struct tg_address *address, c
 static int l_open(lua_State *L) {
   const char *label = luaL_checkstring(L, 1);
   struct tg_address address;
+  tg_descriptor_need_task(L, label);
   check_address(L, 2, &address, label);
   int kind = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   int fd = socket(address.addr.any.sa_family, kind, 0);

@@ -172,14 +172,20 @@ static void feed(struct tg_duplex *duplex, struct tg_slice bytes) {
   tell_reader(duplex);
 }
 
-/* libuv reports a reset that comes with the last bytes as a plain end of file. */
-static tg_status real_end(const struct tg_duplex *duplex, tg_status status) {
+/* libuv tells the end from a hang-up after a short read, which may have left bytes in the kernel,
+ * or the reset that has come behind them. The kernel is asked itself: what it says is the end. */
+static tg_status drain(struct tg_duplex *duplex) {
   uv_os_fd_t fd;
-  int error = 0;
-  socklen_t len = sizeof error;
-  if (status != UV_EOF || uv_fileno(&duplex->uv.handle, &fd)) return status;
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error) return -error;
-  return status;
+  if (uv_fileno(&duplex->uv.handle, &fd)) return UV_EOF;
+  for (int failures = 0; failures < 16 && !duplex->ended;) {
+    ssize_t n = read(fd, duplex->loop->scratch, TG_LOOP_SCRATCH);
+    if (n == 0) break;
+    if (n > 0) feed(duplex, tg_slice(duplex->loop->scratch, (size_t)n));
+    if (n > 0) continue;
+    if (errno != EAGAIN && errno != EINTR) return -errno;
+    failures++;
+  }
+  return UV_EOF;
 }
 
 static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf) {
@@ -187,7 +193,8 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf) {
   duplex->loop->scratch_lent = false;
   if (duplex->closing) return;
   if (n > 0) feed(duplex, tg_slice(buf->base, (size_t)n));
-  if (n < 0) end(duplex, real_end(duplex, (tg_status)n));
+  if (n == UV_EOF) n = drain(duplex);
+  if (n < 0 && !duplex->ended) end(duplex, (tg_status)n);
 }
 
 static void start(struct tg_duplex *duplex) {

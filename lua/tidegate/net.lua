@@ -20,6 +20,7 @@ local CONNECT_TIMEOUT = 30 -- seconds
 local SERVE_LIMIT = 1000 -- connections at the same time
 local SHORT_PAUSE = 0.1 -- seconds, when no descriptor is left
 
+--- @class tidegate.net
 local M = {}
 
 -- ---- arguments ----
@@ -134,7 +135,7 @@ local connect_options = { timeout = "number", bind = "string", nodelay = "boolea
 --- @param port? integer after a host
 --- @param options? { timeout?: number, bind?: string, nodelay?: boolean, keepalive?: number } seconds; own address;
 ---   send small writes at once (true); seconds of silence after which the kernel asks whether the other side is there
---- @return tg.Stream
+--- @return tidegate.Stream
 function M.connect(address, port, options)
   local host
   port, options = shift(port, options)
@@ -159,7 +160,7 @@ end
 -- ---- listeners ----
 
 --- A listening socket.
---- @class tg.Listener
+--- @class tidegate.Listener
 --- @field address string where it listens, with the real port
 --- @field closed boolean
 local Listener = {}
@@ -171,7 +172,7 @@ local listen_options = { reuse_port = "boolean" }
 --- @param address string "127.0.0.1:0", "[::1]:8000", "unix:/path", or a host
 --- @param port? integer after a host
 --- @param options? { reuse_port?: boolean } share the port with other listeners that do, as of other loops
---- @return tg.Listener
+--- @return tidegate.Listener
 function M.listen(address, port, options)
   local host
   port, options = shift(port, options)
@@ -187,7 +188,7 @@ end
 
 --- Waits for a client and returns its socket. Where no descriptor is left it waits until there is one. ⏸
 --- Raises `closed` when the listener is closed meanwhile.
---- @return tg.Stream
+--- @return tidegate.Stream
 function Listener:accept()
   while true do
     local stream = listener_c.accept(self._descriptor)
@@ -230,7 +231,7 @@ end
 
 --- Calls fn(stream) in a task of its own for every client, and closes the stream after it; errors of fn are logged. ⏸
 --- Ends when the listener is closed, after the last of the tasks; cancelling it cancels them.
---- @param fn fun(stream: tg.Stream)
+--- @param fn fun(stream: tidegate.Stream)
 --- @param options? { limit?: integer } clients at the same time (1000); more wait in the kernel
 function Listener:serve(fn, options)
   if type(fn) ~= "function" then
@@ -254,7 +255,7 @@ function Listener:close()
 end
 
 --- Takes the listener out of its request: it lives until it is closed, or the application ends.
---- @return tg.Listener
+--- @return tidegate.Listener
 function Listener:detach()
   self._descriptor:detach()
   return self
@@ -277,7 +278,7 @@ end
 -- ---- UDP ----
 
 --- A UDP socket. What has come and was not received waits in the kernel, which drops what is too much.
---- @class tg.Udp
+--- @class tidegate.Udp
 --- @field address string|nil where it is bound, once it is
 --- @field closed boolean
 local Udp = {}
@@ -285,7 +286,7 @@ local Udp = {}
 --- Makes a UDP socket. Without an address the kernel binds it when it first sends.
 --- @param address? string "127.0.0.1:0", "[::1]:53", or a host
 --- @param port? integer after a host
---- @return tg.Udp
+--- @return tidegate.Udp
 function M.udp(address, port)
   local udp = setmetatable({}, Udp)
   if address == nil then
@@ -352,7 +353,7 @@ end
 --- Fixes the other end: `send` goes there, and `receive` takes nothing from elsewhere.
 --- @param address string "host:port", or a host
 --- @param port? integer after a host
---- @return tg.Udp
+--- @return tidegate.Udp
 function Udp:connect(address, port)
   local host
   host, port = split("udp:connect", address, port)
@@ -396,7 +397,7 @@ function Udp:close()
 end
 
 --- Takes the socket out of its request: it lives until it is closed, or the application ends.
---- @return tg.Udp
+--- @return tidegate.Udp
 function Udp:detach()
   if self._descriptor then
     self._descriptor:detach()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import SANITIZER, SLOW, Server, command, until
+from harness import SANITIZER, SLOW, Server, command, fault_environment, until
 
 OFF = 'return { log = { access = "off" }, limits = { cpu = 30 } }'
 PRELUDE = 'local tg = require "tidegate"\nlocal net = tg.net\n'
@@ -137,6 +137,62 @@ def test_handlers_talk_in_loops_and_workers(folder, blocking):
             answer = server.ask("/")
             assert answer.status == 200, answer
             said(answer.body.decode())
+
+
+FAULTS = ["short=1", "short=7,eagain=40,eintr=20", "eagain=30,abort=30,eintr=10,seed=5"]
+
+
+@pytest.mark.parametrize("faults", FAULTS)
+def test_faults_of_the_kernel_change_nothing(folder, faults):
+    said("\n".join(run(folder, f'local PATH = "{folder}/s.sock"\n' + CONVERSATION + "print(talk())",
+                       env=fault_environment(faults))))
+
+
+@pytest.mark.parametrize("faults", FAULTS[1:])
+def test_much_comes_whole_under_faults(folder, faults):
+    assert run(folder, PAIR + """
+local text = {}
+for i = 1, 20000 do text[i] = i .. "\\n" end
+text = table.concat(text)
+local s = pair(function(c)
+  for line in c:lines() do c:write(line, "\\n") end
+end)
+tg.spawn(function() s:write(text) s:shutdown() end)
+print(s:read_all() == text)
+""", env=fault_environment(faults)) == ["true"]
+
+
+def test_sockets_are_opened_by_tasks_only(folder):
+    """Not while a file is loaded: `tidegate check` must bind nothing."""
+    for call in ('net.listen("127.0.0.1:0")', 'net.udp("127.0.0.1:0")', 'net.connect("127.0.0.1:1")'):
+        (folder / "routes").mkdir(exist_ok=True)
+        (folder / "routes/index.lua").write_text(PRELUDE + call + "\nreturn {}\n")
+        done = command("check", "--dir", folder)
+        assert done.returncode == 1 and "no_task" in done.stdout + done.stderr, done
+
+
+def test_a_task_of_the_application_can_listen():
+    config = """
+local tg = require "tidegate"
+return { log = { access = "off" }, timeouts = { drain = 1 }, on_start = function()
+  if tg.role ~= "loop" then return end
+  local ok, err = pcall(function() tg.net.listen("127.0.0.1:0"):detach() end)
+  tg.shared("s"):set("refused", err.code)
+  tg.background(function()
+    local l = tg.net.listen("127.0.0.1:0")
+    tg.shared("s"):set("address", l.address)
+    l:serve(function(s) s:write("from the application") end)
+  end)
+end }
+"""
+    route = PRELUDE + """return {
+  ["GET /"] = function() return net.connect(tg.shared("s"):get("address")):read_all() end,
+  ["GET /refused"] = function() return tg.shared("s"):get("refused") end,
+}"""
+    with Server({"tidegate.lua": config, "routes/index.lua": route}) as server:
+        assert server.ask("/refused").body == b"not_available"
+        for _ in range(3):
+            assert server.ask("/").body == b"from the application"
 
 
 # --- S1: fifty exchanges overlap, each way

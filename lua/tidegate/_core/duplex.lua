@@ -16,7 +16,7 @@ local LINE_MAX = 65536
 local ALL_MAX = 16 * 1024 * 1024
 
 --- A byte stream: a socket of tg.net, or a pipe to a process.
---- @class tg.Stream
+--- @class tidegate.Stream
 --- @field closed boolean closed by us, or with its request
 --- @field address string|nil our end: "127.0.0.1:40000", "unix:/path"
 --- @field remote string|nil the other end
@@ -113,7 +113,7 @@ function Stream:close()
 end
 
 --- Takes the stream out of its request: it lives until it is closed, or the application ends.
---- @return tg.Stream
+--- @return tidegate.Stream
 function Stream:detach()
   return plain.detach(self)
 end

@@ -1,119 +1,969 @@
 ---@meta tidegate
--- Types for editors: what is written by hand. What C registers (awaitables and modules) is generated at build into
--- tidegate.d.lua. This file is never code.
-error("tidegate._meta is for editors only")
+-- Types for editors; never code. Written by core/gen/document.lua from the comments of the
+-- functions; what is no function of a file stands in contract.lua.
 
 ---@class tidegate
----@field role "loop"|"worker"|"builder" what kind of Lua state this is
----@field null userdata JSON's null, the same as tg.json.null
----@field channel fun(capacity?: integer): tidegate.Channel values from task to task; without a capacity, a rendezvous
----@field select fun(cases: table): integer|"timeout"|"default", any, "closed"? ⏸ the first of several things to happen
----@field mutex fun(): tidegate.Mutex one task at a time
----@field semaphore fun(places: integer): tidegate.Semaphore at most so many at a time
----@field event fun(): tidegate.Event something has happened
----@field condition fun(mutex?: tidegate.Mutex): tidegate.Condition waiting, with a mutex, until something has changed
----@field barrier fun(parties: integer): tidegate.Barrier nobody goes on before all have come
 local tg = {}
 
---- Monotonic seconds, of the turn of the loop.
----@return number
-function tg.now() end
+---@class tidegate.Declaration
+---@field key string
+---@field spec table its own keys, `run` included or not
+---@field run function
+---@field line integer? where it is known without a scan of the source
 
---- Seconds since 1970.
----@return number
-function tg.time() end
+---@class tidegate.Stat
+---@field type string
+---@field size integer
+---@field mode integer permissions
+---@field mtime number
+---@field atime number
+---@field ctime number
+---@field uid integer
+---@field gid integer
+---@field inode integer
+---@field device integer
+---@field links integer
 
---- Is the task's scope cancelled?
+---@class tidegate.test_options
+---@field headers? table<string, string|number> header fields of the request
+---@field query? table<string, string|number|boolean> is added to the path, encoded
+---@field json? any the body, as JSON; its content type is set
+---@field form? table<string, string|number> the body, as a form; its content type is set
+---@field body? string the body as it stands
+
+---@class tidegate.json
+---@field null lightuserdata JSON's null, inside tables and out; the same as tg.null
+---@field encode fun(value: any, opts?: {pretty?: boolean, sorted?: boolean}): string
+---@field decode fun(text: string): any
+---@field array fun(items?: any[]): any[] gives a table the mark of an array: empty, it is []
+---@field is_array fun(value: any): boolean does a table bear that mark?
+
+---@type tidegate.json
+tg.json = nil
+
+---@class tidegate.log
+---@field debug fun(message: any, fields?: table<string, any>)
+---@field info fun(message: any, fields?: table<string, any>)
+---@field warn fun(message: any, fields?: table<string, any>)
+---@field error fun(message: any, fields?: table<string, any>) the message may be an error object
+
+---@type tidegate.log
+tg.log = nil
+
+---@class tidegate.shared_options
+---@field bytes? integer budget of the dictionary, 4096 or more; 16 MiB unless somebody says so
+---
+---@class tidegate.shared_dictionary A dictionary that all loops and workers see; every call is one atomic step
+---@field get fun(self, key: string|number): any the value, or nil
+---@field set fun(self, key: string|number, value: any, ttl?: number): true stores; nil deletes; `ttl` in seconds
+---@field add fun(self, key: string|number, value: any, ttl?: number): boolean stores only where there is none
+---@field replace fun(self, key: string|number, value: any, ttl?: number): boolean stores only where there is one
+---@field incr fun(self, key: string|number, by?: number, init?: number|false, ttl?: number): number? adds 1 or `by`; an absent key begins at 0 or `init`, with `ttl`; nil where `init` is false and there is none
+---@field delete fun(self, key: string|number): boolean was there one?
+---@field ttl fun(self, key: string|number): number? seconds left; math.huge without an end; nil where there is none
+---@field expire fun(self, key: string|number, ttl?: number): boolean gives a key `ttl` seconds from now, or no end; false where there is none
+---
+---@alias tidegate.shared fun(name: string, options?: tidegate.shared_options): tidegate.shared_dictionary
+
+---@type tidegate.shared
+tg.shared = nil
+
+do
+---@class tidegate.Barrier nobody goes on before all have come
+local Barrier = {}
+
+--- Suspends until all have come. Returns the place in the order of coming, and true for the last. ⏸
+---@return integer place
+---@return boolean last
+function Barrier:wait() end
+
+--- How many wait now?
+---@type fun(self: tidegate.Barrier): integer
+Barrier.waiting = nil
+end
+
+do
+---@class tidegate.Channel values that go from task to task, in order
+---@overload fun(): any
+local Channel = {}
+
+--- Gives a value to the channel. Suspends while it is full; with capacity 0, until a receiver has taken the value. ⏸
+--- Raises `closed` when the channel is closed, also when that happens meanwhile; then the value was not received.
+---@param value any not nil
+function Channel:send(value) end
+
+--- Takes the oldest value; suspends while there is none. Once the channel is closed and empty: nil, "closed". ⏸
+---@return any value
+---@return "closed"? why
+function Channel:recv() end
+
+--- Gives a value if that needs no waiting.
+---@type fun(self: tidegate.Channel, value: any): boolean, "full"|"closed"|nil
+Channel.try_send = nil
+
+--- Takes a value if one is there.
+---@type fun(self: tidegate.Channel): any, "empty"|"closed"|nil
+Channel.try_recv = nil
+
+--- No value will come any more: receivers get what is in the channel, then the end. Those who wait to send, and all
+--- who send later, get the error `closed`. Closing twice is harmless.
+---@type fun(self: tidegate.Channel)
+Channel.close = nil
+
+--- How many values are in the channel; also `#ch`.
+---@type fun(self: tidegate.Channel): integer
+Channel.len = nil
+
+---@type fun(self: tidegate.Channel): integer
+Channel.capacity = nil
+
+--- Has it been closed?
+---@type fun(self: tidegate.Channel): boolean
+Channel.closed = nil
+end
+
+do
+---@class tidegate.Condition waiting, with a mutex, until something has changed
+local Condition = {}
+
+--- Unlocks the mutex, suspends until it is notified, and holds the mutex again when it returns or raises. ⏸
+--- Raises `not_owner` when the running task does not hold the mutex.
+function Condition:wait() end
+
+--- Waits until test() gives something true, and returns that. The test runs while the mutex is held. ⏸
+---@param test fun(): any
+function Condition:wait_for(test) end
+
+--- Wakes the first `n` (1) who wait. Returns how many there were.
+---@type fun(self: tidegate.Condition, n?: integer): integer
+Condition.notify = nil
+
+--- Wakes all who wait. Returns how many there were.
+---@type fun(self: tidegate.Condition): integer
+Condition.notify_all = nil
+
+--- The mutex that belongs to it.
+---@type fun(self: tidegate.Condition): tidegate.Mutex
+Condition.mutex = nil
+
+--- Locks the mutex. ⏸
+function Condition:lock() end
+
+--- Unlocks the mutex.
+function Condition:unlock() end
+
+--- Calls fn(...) while the task holds the mutex, and returns its results. ⏸
+---@param fn function
+function Condition:with(fn, ...) end
+end
+
+do
+---@class tidegate.Event something has happened
+local Event = {}
+
+--- Suspends until the event is set; goes on at once when it is. ⏸
+function Event:wait() end
+
+--- All who wait go on, and nobody waits any more until it is cleared.
+---@type fun(self: tidegate.Event)
+Event.set = nil
+
+---@type fun(self: tidegate.Event)
+Event.clear = nil
+
+---@type fun(self: tidegate.Event): boolean
+Event.is_set = nil
+end
+
+do
+---@class tidegate.File
+---@field path string
+---@field closed boolean have we closed it?
+local File = {}
+
+--- At most `n` bytes from the position on, fewer where fewer come at once; `nil` at the end. ⏸
+--- Without `n` as many as are there to take, at least one.
+---@param n? integer
+---@return string?
+function File:read(n) end
+
+--- Exactly `n` bytes, or `nil` at the end. ⏸ Where the file ends in between, it raises `eof`, and the position stays.
+---@param n integer
+---@return string?
+function File:read_exactly(n) end
+
+--- Everything from the position to the end. ⏸ Raises `too_large` past `limit`, and the position stays.
+---@param limit? integer bytes (64 MiB)
+---@return string
+function File:read_all(limit) end
+
+--- The next line without its "\n" or "\r\n"; `nil` at the end. ⏸ Raises `too_large` where it is longer than `limit`.
+---@param opts? {limit: integer} bytes (16 MiB)
+---@return string?
+function File:read_line(opts) end
+
+--- Iterates over the lines from the position on, as read_line does. ⏸
+---@param opts? {limit: integer} bytes (16 MiB)
+---@return fun(): string?
+function File:lines(opts) end
+
+--- Iterates over the file in pieces of at most `n` bytes (256 KiB), from the position on. ⏸
+---@param n? integer
+---@return fun(): string?
+function File:chunks(n) end
+
+--- Writes at the position, or with mode `a` at the end: all of it, or it raises. ⏸ A write that is cancelled leaves the
+--- position, but a part of the bytes may be there.
+---@param ... string|number
+function File:write(...) end
+
+--- Moves the position and returns it, as file:seek of plain Lua. ⏸ with "end"
+---@param whence? "set"|"cur"|"end"
+---@param offset? integer
+---@return integer
+function File:seek(whence, offset) end
+
+--- The size in bytes. ⏸
+---@return integer
+function File:size() end
+
+--- Cuts the file, or fills it up with zeros, to `n` bytes (0). ⏸ The position stays.
+---@param n? integer
+function File:truncate(n) end
+
+--- Returns when the disk has all that was written. ⏸
+function File:sync() end
+
+--- Closes the file. ⏸ Raises what went wrong with earlier writes, where the system says it only now.
+function File:close() end
+
+--- Gives the file to the application: it stays open when the request ends.
+---@return tidegate.File
+function File:detach() end
+end
+
+do
+--- A listening socket.
+---@class tidegate.Listener
+---@field address string where it listens, with the real port
+---@field closed boolean
+local Listener = {}
+
+--- Waits for a client and returns its socket. Where no descriptor is left it waits until there is one. ⏸
+--- Raises `closed` when the listener is closed meanwhile.
+---@return tidegate.Stream
+function Listener:accept() end
+
+--- Calls fn(stream) in a task of its own for every client, and closes the stream after it; errors of fn are logged. ⏸
+--- Ends when the listener is closed, after the last of the tasks; cancelling it cancels them.
+---@param fn fun(stream: tidegate.Stream)
+---@param options? { limit?: integer } clients at the same time (1000); more wait in the kernel
+function Listener:serve(fn, options) end
+
+--- Stops listening; a task that waits in `accept` gets `closed`. Sockets that were accepted stay.
+function Listener:close() end
+
+--- Takes the listener out of its request: it lives until it is closed, or the application ends.
+---@return tidegate.Listener
+function Listener:detach() end
+end
+
+do
+---@class tidegate.Mutex one task at a time
+local Mutex = {}
+
+--- Locks it; suspends while another task holds it. Tasks get it in the order in which they asked. ⏸
+--- Raises `deadlock` when the running task holds it already.
+function Mutex:lock() end
+
+--- Locks it if it is free.
+---@type fun(self: tidegate.Mutex): boolean
+Mutex.try_lock = nil
+
+--- Unlocks it. Raises `not_owner` in a task that does not hold it.
+---@type fun(self: tidegate.Mutex)
+Mutex.unlock = nil
+
+--- Is it locked by anybody?
+---@type fun(self: tidegate.Mutex): boolean
+Mutex.locked = nil
+
+--- Calls fn(...) while the task holds the mutex, and returns its results. Unlocks on error and cancellation, too. ⏸
+---@param fn function
+function Mutex:with(fn, ...) end
+end
+
+do
+---@class tidegate.Out
+local Out = {}
+
+--- Sends bytes. ⏸ while the client has much to read; raises `closed` when it is gone.
+---@param ... string|number
+function Out:write(...) end
+
+--- Sends one server-sent event. ⏸ `event` is a string (its data), or {data=, event=, id=, retry=, comment=}; data that
+--- is a table goes as JSON.
+---@param event string|table
+function Out:send(event) end
+end
+
+do
+---@class tidegate.Request
+local Request = {}
+
+--- The whole body as a string; empty where there is none. ⏸
+--- It is kept: reading it again, or as JSON, costs nothing and takes nothing from others.
+---@return string
+function Request:text() end
+
+--- The body as JSON (RFC 8259). ⏸ Answers 400 when it is malformed, 415 when the content type says that it is none.
+---@return any
+function Request:json() end
+
+--- The body as application/x-www-form-urlencoded: a table of strings, of equal names the last. ⏸
+---@return table<string, string>
+function Request:form() end
+
+--- Iterates over the body as it comes, in pieces of any size; holds no more than one of them. ⏸
+---@return fun(): string|nil
+function Request:chunks() end
+end
+
+do
+---@class tidegate.Semaphore at most so many at a time
+local Semaphore = {}
+
+--- Takes a place; suspends while there is none. Tasks get one in the order in which they asked. ⏸
+function Semaphore:acquire() end
+
+--- Takes a place if one is free.
+---@type fun(self: tidegate.Semaphore): boolean
+Semaphore.try_acquire = nil
+
+--- Gives a place back. Raises `not_acquired` when all are free.
+---@type fun(self: tidegate.Semaphore)
+Semaphore.release = nil
+
+--- How many places are free?
+---@type fun(self: tidegate.Semaphore): integer
+Semaphore.available = nil
+
+--- Calls fn(...) in a place, and returns its results. Gives the place back on error and cancellation, too. ⏸
+---@param fn function
+function Semaphore:with(fn, ...) end
+end
+
+do
+--- A byte stream: a socket of tg.net, or a pipe to a process.
+---@class tidegate.Stream
+---@field closed boolean closed by us, or with its request
+---@field address string|nil our end: "127.0.0.1:40000", "unix:/path"
+---@field remote string|nil the other end
+---@field buffered integer bytes that have come and were not read yet
+local Stream = {}
+
+--- Returns what has come, at most `n` bytes (64 KiB); nil at the end of the stream. ⏸
+---@param n? integer
+---@return string|nil
+function Stream:read(n) end
+
+--- Returns exactly `n` bytes; nil where the stream has ended before the first. ⏸
+--- Raises `eof` where it ends in between; `read` gives what has come.
+---@param n integer
+---@return string|nil
+function Stream:read_exactly(n) end
+
+--- Returns a line without its \n or \r\n, the last one also where it has none; nil at the end. ⏸
+--- Raises `too_large` past `opts.limit` bytes (64 KiB); they can still be read.
+---@param opts? { limit?: integer }
+---@return string|nil
+function Stream:read_line(opts) end
+
+--- Returns the bytes before `delimiter`, which is dropped; nil at the end. ⏸
+--- Raises `eof` where the stream ends without it and `too_large` past `limit` bytes (64 KiB); nothing is lost then.
+---@param delimiter string
+---@param limit? integer
+---@return string|nil
+function Stream:read_until(delimiter, limit) end
+
+--- Returns everything up to the end of the stream. ⏸
+--- Raises `too_large` past `limit` bytes (16 MiB); they can still be read in parts.
+---@param limit? integer
+---@return string
+function Stream:read_all(limit) end
+
+--- Iterates over lines: `for line in s:lines() do`. ⏸
+---@param opts? { limit?: integer }
+---@return fun(): string|nil
+function Stream:lines(opts) end
+
+--- Iterates over what comes, as it comes: `for bytes in s:chunks() do`. ⏸
+---@param n? integer most bytes of one
+---@return fun(): string|nil
+function Stream:chunks(n) end
+
+--- Sends strings and numbers; suspends while the other side has too much to read. ⏸
+---@param ... string|number
+function Stream:write(...) end
+
+--- Ends our side when everything written is out; the other side can still send.
+function Stream:shutdown() end
+
+--- Sends what was written and closes; waits for that five seconds at most, and not at all in a cancelled task. ⏸
+function Stream:close() end
+
+--- Takes the stream out of its request: it lives until it is closed, or the application ends.
+---@return tidegate.Stream
+function Stream:detach() end
+end
+
+do
+---@class tidegate.Task
+local Task = {}
+
+--- Waits for the task and returns its results, or raises its error. ⏸
+function Task:join() end
+end
+
+do
+--- A UDP socket. What has come and was not received waits in the kernel, which drops what is too much.
+---@class tidegate.Udp
+---@field address string|nil where it is bound, once it is
+---@field closed boolean
+local Udp = {}
+
+--- Sends one datagram. ⏸
+---@param data string at most 65507 bytes, else `too_large`
+---@param address string "host:port", or a host
+---@param port? integer after a host
+function Udp:send_to(data, address, port) end
+
+--- Fixes the other end: `send` goes there, and `receive` takes nothing from elsewhere.
+---@param address string "host:port", or a host
+---@param port? integer after a host
+---@return tidegate.Udp
+function Udp:connect(address, port) end
+
+--- Sends one datagram to where the socket is connected. ⏸
+---@param data string
+function Udp:send(data) end
+
+--- Waits for a datagram; returns it and where it came from. ⏸
+---@return string data
+---@return string from
+function Udp:receive() end
+
+--- Closes it; a task that waits in `receive` gets `closed`.
+function Udp:close() end
+
+--- Takes the socket out of its request: it lives until it is closed, or the application ends.
+---@return tidegate.Udp
+function Udp:detach() end
+end
+
+do
+---@class tidegate.Watch
+---@field path string
+local Watch = {}
+
+--- The next event, `{path=, kind=}`; `nil` when what was watched is gone. ⏸
+--- `kind` is "created" (also moved to here), "changed", "deleted" (also moved away), or "overflow": too much has
+--- happened to tell it all, so look for yourself.
+---@return {path: string, kind: "created"|"changed"|"deleted"|"overflow"}?
+function Watch:next() end
+
+--- Ends the watch; whoever waits for it gets the error `closed`.
+function Watch:close() end
+
+--- Gives the watch to the application: it goes on when the request ends.
+---@return tidegate.Watch
+function Watch:detach() end
+end
+
+do
+---@class tidegate.test_response
+---@field status integer
+---@field headers table<string, string> names in any case; of fields that came twice the values, a comma between
+---@field complete boolean false: the answer was broken off, as by an error in the middle of a stream
+local test_response = {}
+
+--- The body.
+---@return string
+function test_response:text() end
+
+--- The body, read as JSON.
+---@return any
+function test_response:json() end
+end
+
+do
+---@class tidegate.dns
+local dns = {}
+
+--- Addresses of a host, in the order in which they are to be tried (RFC 6724). ⏸
+---
+--- An address stands for itself, `localhost` for the loopback; then the hosts file is asked, then the DNS, with the
+--- search domains of resolv.conf. Raises `not_found`, `timeout`, `dns_servfail`, `dns_refused`, `dns_unreachable`.
+---@param name string
+---@param options? { family?: 4|6, port?: integer } with `port`, each address has it: "127.0.0.1:80", "[::1]:80"
+---@return string[] addresses at least one
+function dns.lookup(name, options) end
+
+--- Records of a name as they stand in the DNS: no hosts file, no search domains. ⏸
+---
+--- Each has its `ttl`, in seconds, and by its type: A, AAAA `address`; CNAME, NS, PTR `host`; MX `host priority`;
+--- SRV `host port priority weight`; TXT `text parts`; CAA `flags tag value`; SOA `host mailbox serial refresh retry
+--- expire minimum`. MX and SRV come in the order of their priorities.
+---@param name string
+---@param kind "A"|"AAAA"|"CAA"|"CNAME"|"MX"|"NS"|"PTR"|"SOA"|"SRV"|"TXT"
+---@return table[] records at least one
+function dns.resolve(name, kind) end
+
+--- Names of an address: those of the hosts file, else those of its PTR records. ⏸
+---@param address string
+---@return string[] names at least one
+function dns.reverse(address) end
+
+--- Forgets every answer that this loop, or worker, has kept.
+function dns.flush() end
+
+tg.dns = dns
+end
+
+do
+---@class tidegate.fs
+local fs = {}
+
+--- The contents of a regular file. ⏸
+--- Errors: `not_found`, `too_large` past `max`, `not_regular`, `is_directory`, `permission`.
+---@param path string a relative one begins at the application's folder
+---@param opts? {max: integer} bytes (64 MiB)
+---@return string
+function fs.read(path, opts) end
+
+--- Writes a whole file. ⏸ Others see the old contents or the new, never a part: the bytes go to a file of another
+--- name, which then takes the place. With `atomic = false` the file itself is cut and written.
+--- `sync = true` also has the disk take the new name, `sync = false` leaves all writing back to the system.
+---@param path string
+---@param data string
+---@param opts? {atomic: boolean, mode: integer, sync: boolean}
+function fs.write(path, data, opts) end
+
+--- Adds bytes to the end of a file, which is made where there is none. ⏸ Once begun, it is not cancelled.
+---@param path string
+---@param data string
+---@param opts? {mode: integer, sync: boolean}
+function fs.append(path, data, opts) end
+
+--- Copies a regular file, with its permissions; what has the name already is replaced in one step. ⏸
+---@param from string
+---@param to string
+function fs.copy(from, to) end
+
+--- What is behind a path. ⏸ `type` is "file", "directory", "link", "fifo", "socket", "character_device" or
+--- "block_device"; times are seconds since 1970. Links are followed, unless `follow = false`.
+---@param path string
+---@param opts? {follow: boolean}
+---@return tidegate.Stat
+function fs.stat(path, opts) end
+
+--- Is there something behind a path? ⏸ A link that leads nowhere is nothing.
+---@param path string
 ---@return boolean
-function tg.cancelled() end
+function fs.exists(path) end
 
---- Raises `cancelled` where tg.cancelled() is true; for code that computes for long.
-function tg.check_cancelled() end
+--- What is in a folder, sorted by name. ⏸ Links are not followed: their type is "link".
+---@param dir string
+---@return {name: string, type: string}[]
+function fs.list(dir) end
+
+--- Makes a folder. ⏸ With `parents` those around it, too, and one that is there already is no error.
+---@param path string
+---@param opts? {parents: boolean, mode: integer}
+function fs.mkdir(path, opts) end
+
+--- Deletes a file, a link (never what it leads to) or an empty folder; ⏸ with `recursive` a folder and all in it.
+---@param path string
+---@param opts? {recursive: boolean}
+function fs.remove(path, opts) end
+
+--- Gives a file or a folder another name; a file that has it already is replaced in one step. ⏸
+---@param from string
+---@param to string
+function fs.rename(from, to) end
+
+--- Opens a regular file, or a character device. ⏸ The file is closed when the request, job or script ends, unless it
+--- was closed before, or detached.
+--- Modes: `r` read (the default), `w` empty and write, `a` write at the end, `x` make a new one (`exists` where there is
+--- one), each with `+` to do both.
+---@param path string
+---@param mode? string
+---@param opts? {mode: integer} permissions of a new file, less the umask (0666)
+---@return tidegate.File
+function fs.open(path, mode, opts) end
+
+--- A new, open file (`w+`) with a name of its own in `dir`, for this user only. ⏸ The name is deleted when the request,
+--- job or script ends; rename the file to keep it.
+---@param dir? string the system's folder for that: $TMPDIR, or /tmp
+---@return tidegate.File
+function fs.temp_file(dir) end
+
+--- A new folder, for this user only; deleted with all in it when the request, job or script ends. ⏸
+---@param dir? string where it lies: $TMPDIR, or /tmp
+---@return string path
+function fs.temp_dir(dir) end
+
+--- Tells what happens to a file, or to what is in a folder, with `recursive` in those below it, too. ⏸
+--- The watch is called for the next event, so it stands in a `for`. It ends with the request, job or script.
+---@param path string
+---@param opts? {recursive: boolean}
+---@return tidegate.Watch
+function fs.watch(path, opts) end
+
+tg.fs = fs
+end
+
+do
+---@class tidegate.net
+local net = {}
+
+--- Connects a TCP or unix socket. ⏸
+--- All addresses of a name are tried, IPv6 and IPv4 by turns, each 250 ms after the one before or as soon as that has
+--- failed; the first that answers wins (RFC 8305). Errors: `refused`, `timeout`, `unreachable`, `not_found`.
+---@param address string "host:port", "[::1]:80", "unix:/path", or a host
+---@param port? integer after a host
+---@param options? { timeout?: number, bind?: string, nodelay?: boolean, keepalive?: number } seconds; own address;
+---   send small writes at once (true); seconds of silence after which the kernel asks whether the other side is there
+---@return tidegate.Stream
+function net.connect(address, port, options) end
+
+--- Listens at an address; port 0 takes a free one, see `address`. A unix socket that nobody listens at any more is
+--- replaced; ours is removed when it is closed. Errors: `in_use`, `denied`, `no_address`.
+---@param address string "127.0.0.1:0", "[::1]:8000", "unix:/path", or a host
+---@param port? integer after a host
+---@param options? { reuse_port?: boolean } share the port with other listeners that do, as of other loops
+---@return tidegate.Listener
+function net.listen(address, port, options) end
+
+--- Makes a UDP socket. Without an address the kernel binds it when it first sends.
+---@param address? string "127.0.0.1:0", "[::1]:53", or a host
+---@param port? integer after a host
+---@return tidegate.Udp
+function net.udp(address, port) end
+
+tg.net = net
+end
+
+do
+---@class tidegate.test
+local test = {}
+
+--- Makes a request of the application and returns its answer. ⏸ A call that is cancelled is a client that goes away.
+---@param method string
+---@param path string begins with "/", with its query, encoded
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.request(method, path, opts) end
+
+--- GET. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.get(path, opts) end
+
+--- HEAD. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.head(path, opts) end
+
+--- POST. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.post(path, opts) end
+
+--- PUT. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.put(path, opts) end
+
+--- PATCH. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.patch(path, opts) end
+
+--- DELETE. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.delete(path, opts) end
+
+--- OPTIONS. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function test.options(path, opts) end
+
+tg.test = test
+end
+
+--- Ends the request with an error answer (RFC 9457): raises it, so that nothing after it runs.
+---@param status integer 400 to 599
+---@param detail? string what the client may read
+---@param headers? table<string, string>
+function tg.abort(status, detail, headers) end
+
+--- Runs all functions at the same time; returns the result of the first that succeeds. The others are cancelled and
+--- awaited. When all fail, their errors are raised as a `group`. ⏸
+---@param ... function|function[] as for tg.gather
+---@return any value
+---@return integer index which one it was
+function tg.any(...) end
+
+--- Calls fn(...) and makes sure that nothing else runs meanwhile: a call that would suspend raises `yield_in_atomic`.
+---@param fn function
+---@return any ...
+function tg.atomic(fn, ...) end
+
+--- Runs a function as a task of the application: it goes on after the request. Its error is logged. At a reload or at
+--- the end it has `timeouts.drain` to come to its end, then it is cancelled.
+---@param fn function
+---@param ... any its arguments
+---@return tidegate.Task task
+function tg.background(fn, ...) end
+
+--- A barrier for `parties` tasks.
+---@param parties integer
+---@return tidegate.Barrier
+function tg.barrier(parties) end
+
+--- Runs a function in a worker's Lua state, where it may block, and returns its results. ⏸
+---@param what string|function "module.fn", or a function without upvalues
+---@param ... any copied
+function tg.blocking(what, ...) end
+
+--- Bytes of a media type.
+---@param body string
+---@param media? string application/octet-stream where it is not given
+---@param opts? {status: integer, headers: table}
+function tg.bytes(body, media, opts) end
+
+--- A channel for up to `capacity` values; with 0, or nothing, a sender waits for a receiver.
+---@param capacity? integer
+---@return tidegate.Channel
+function tg.channel(capacity) end
+
+--- Raises `cancelled` where nobody waits any more for what this task does; for code that computes for long.
+tg.check_cancelled = nil
+
+--- A condition for a mutex, or with a mutex of its own.
+---@param mutex? tidegate.Mutex
+---@return tidegate.Condition
+function tg.condition(mutex) end
+
+--- Seconds that are left until the earliest deadline around the running code; nil without one.
+---@return number? seconds
+function tg.deadline() end
+
+--- Runs fn(ok, err) at the end of the running task, the last one first: on return, error and cancellation.
+--- Before a buffered answer is sent, so that its error becomes the answer; after the end of a stream.
+---@param fn fun(ok: boolean, err: any)
+function tg.defer(fn) end
+
+--- Runs all functions at the same time; an iterator over them in order of completion: `for row, index in
+--- tg.each_done(f, g)`, with rows like those of tg.settle. Whoever leaves the loop early has the rest run on until the
+--- end of the scope. ⏸
+---@param ... function|function[] as for tg.gather
+---@return fun(): table?, integer?
+function tg.each_done(...) end
+
+---@return tidegate.Event
+function tg.event() end
+
+--- Calls fn every `seconds`, for the application: never two at once, without drift, first after `seconds`. Its errors
+--- are logged and it goes on; it ends with its generation, or by `task:cancel()`.
+---@param seconds number more than 0
+---@param fn function
+---@return tidegate.Task task
+function tg.every(seconds, fn) end
+
+--- A file. ⏸ Raises 404 when it is not there. A relative path begins at the application's folder.
+---@param path string
+---@param opts? {status: integer, headers: table, type: string}
+function tg.file(path, opts) end
+
+--- Runs all functions at the same time; returns their first results in order. ⏸
+--- The first error cancels the others, waits for them, and is raised as a `group`.
+---@param ... function|function[] functions; or one table of them (then one table is returned); or an iterator
+---@return any ...
+function tg.gather(...) end
+
+--- An HTML page.
+---@param body string
+---@param opts? {status: integer, headers: table}
+function tg.html(body, opts) end
+
+--- A date as in HTTP header fields (RFC 9110 section 5.6.7): "Fri, 02 Jan 2026 03:04:05 GMT".
+---@param t? number seconds since 1970, cut to a whole one; now where it is not given
+---@return string
+function tg.http_date(t) end
+
+--- Calls fn(item, index) for every item, at most `limit` at the same time; a table of the first results, in order. ⏸
+--- The first error cancels the others and is raised as a `group`; with `errors = "collect"` the table has rows like
+--- those of tg.settle.
+---@param list any[]|function items, or an iterator that gives them
+---@param fn fun(item: any, index: integer): any
+---@param opts? {limit?: integer, timeout?: number, retry?: integer|table, errors?: "raise"|"collect"} `timeout`: seconds
+--- for each attempt; `retry`: how many more attempts, or `{times =, pause =}` with the first pause in seconds
+---@return any[] results
+function tg.map(list, fn, opts) end
+
+--- Like tg.timeout, but returns nil, "timeout" when the time is over. ⏸
+---@param seconds number
+---@param fn function
+---@return any ...
+function tg.move_on(seconds, fn, ...) end
+
+---@return tidegate.Mutex
+function tg.mutex() end
+
+--- Runs a function in the Lua state of the loop that the request came from, and returns its results; for code in
+--- workers. ⏸
+---@param what string|function "module.fn", or a function without upvalues
+---@param ... any copied
+function tg.on_loop(what, ...) end
+
+--- Runs fn(name) in a task of the application's scope whenever the process gets the signal: in one loop of the process,
+--- or with `every_loop` in each. Belongs to the generation that called it. Errors are logged.
+---@param name "SIGUSR1"|"SIGUSR2"|"SIGHUP" SIGHUP in scripts only: it reloads an application
+---@param fn fun(name: string)
+---@param opts? {every_loop: boolean}
+function tg.on_signal(name, fn, opts) end
+
+--- Reads a date of an HTTP header field: any of the three forms of RFC 9110 section 5.6.7; strict.
+---@param text string
+---@return number? seconds since 1970
+---@return string? why it is none
+function tg.parse_http_date(text) end
+
+--- Reads a date of RFC 3339; strict. A leap second counts as the first second of the next minute.
+---@param text string
+---@return number? seconds since 1970
+---@return string? why it is none
+function tg.parse_rfc3339(text) end
+
+--- Runs all functions at the same time; the first to finish decides: its result is returned, or its error raised. The
+--- others are cancelled and awaited. ⏸
+---@param ... function|function[] as for tg.gather
+---@return any value
+---@return integer index which one it was
+function tg.race(...) end
+
+--- Random bytes of the kernel, good for keys and tokens.
+---@param count integer 0 to 1048576
+---@return string
+function tg.random_bytes(count) end
+
+--- A redirect (RFC 9110 section 15.4).
+---@param url string
+---@param status? integer 302 where it is not given
+---@param opts? {headers: table}
+function tg.redirect(url, status, opts) end
+
+--- A date as in RFC 3339: "2026-01-02T03:04:05.678Z".
+---@param t? number seconds since 1970, with fractions; now where it is not given
+---@param opts? {utc: boolean, offset: string|number, digits: integer}
+---   `digits` of the fraction (3), to which the time is rounded; `offset` "+02:00" or seconds instead of "Z";
+---   `utc = false` for the offset of the machine's time zone
+---@return string
+function tg.rfc3339(t, opts) end
 
 --- Declares the routes of a file by calls instead of keys.
----@param fn fun(r: tidegate.Routes)
----@return tidegate.RouteTable
+---@param fn fun(r: table) calls r:get(path, spec?, run), r:post ... r:any, r:on(methods, path, spec?, run)
+---@return table routes what the route file returns
 function tg.routes(fn) end
 
----@alias tidegate.Handler fun(req: tidegate.Request): any, any?, table<string, string>?
+--- A nursery: calls fn(scope, ...), and returns its results when every task that was started in it has ended. ⏸
+--- `scope:spawn(fn, ...)` starts one; the first that fails cancels the others and fn, and all failures are raised as a
+--- `group`. `scope:cancel(reason)` ends all of it, without an error.
+---@param fn fun(scope: tidegate.Scope, ...): any
+---@return any ...
+function tg.scope(fn, ...) end
 
----@class tidegate.Routes
-local Routes = {}
----@param path string
----@param spec tidegate.Spec|tidegate.Handler
----@param run tidegate.Handler?
----@return tidegate.Routes
-function Routes:get(path, spec, run) end
-Routes.head, Routes.post, Routes.put, Routes.patch = Routes.get, Routes.get, Routes.get, Routes.get
-Routes.delete, Routes.options, Routes.any = Routes.get, Routes.get, Routes.get
----@param methods string "GET,POST"
----@param path string
----@param spec tidegate.Spec|tidegate.Handler
----@param run tidegate.Handler?
----@return tidegate.Routes
-function Routes:on(methods, path, spec, run) end
+--- Waits until one of the cases is ready, and does it. ⏸ A case is a channel (receives), an event (waits), a semaphore
+--- (acquires), a mutex (locks), { channel, "send", value }, or false (switched off).
+--- Of several that are ready, each has the same chance.
+---@param cases table a list; `timeout` in seconds; `default = true`: does not wait
+---@return integer|"timeout"|"default" which number of the case
+---@return any value what was received
+---@return "closed"? why
+function tg.select(cases) end
 
----@class tidegate.Group defaults of a folder (_group.lua) or of a file
----@field blocking boolean|string? run in a worker; a string names a pool of workers.pools
----@field timeout number? seconds until the head of the answer is decided (30)
----@field max_body integer? bytes of the request's body (1 MiB)
----@field stream_body boolean? the handler reads the body as it comes
----@field jit boolean? false: the handler is interpreted
----@field cpu number? seconds of CPU between two suspensions
----@field memory integer? bytes
----@field on_disconnect "cancel"|"finish"? what happens when the client is gone
----@field status integer? of the answer, unless the handler says one
----@field summary string?
----@field description string?
----@field operation_id string?
----@field tags string[]?
----@field deprecated boolean?
----@field hidden boolean? not in the documentation
----@field lock string[]? in _group.lua: keys that may only be tightened below
+--- A semaphore of `places` places.
+---@param places integer
+---@return tidegate.Semaphore
+function tg.semaphore(places) end
 
----@class tidegate.Spec: tidegate.Group
----@field run tidegate.Handler
+--- Runs all functions at the same time and never raises: a list of `{ok = true, value = v}` or `{ok = false, err = e}`
+--- in order. ⏸
+---@param ... function|function[] as for tg.gather
+---@return table[] rows
+function tg.settle(...) end
 
----@alias tidegate.RouteTable table<string, tidegate.Spec|tidegate.Handler|any>
+--- Calls fn() so that a cancellation from outside reaches it `max_seconds` late: for clean-up that must wait for
+--- something. ⏸
+---@param fn function
+---@param max_seconds? number 5 without
+---@return any ...
+function tg.shield(fn, max_seconds) end
 
----@class tidegate.Config what tidegate.lua returns
----@field listen string|string[]?
----@field loops integer?
----@field workers { size: integer?, queue: integer?, max_wait: number?, pools: table<string, table>? }?
----@field limits table<string, integer>?
----@field timeouts table<string, number>?
----@field grants { ffi: boolean?, debug: boolean?, os_execute: boolean?, c_modules: string[]? }?
----@field log { level: "debug"|"info"|"warn"|"error"?, access: "json"|"text"|"off"? }?
----@field on_start fun()?
----@field on_stop fun()?
----@field openapi table|false?
----@field default_blocking boolean?
+--- Suspends the task for `seconds` (0 lets others run first); precise to a millisecond.
+---@param seconds number at least 0, at most 1e9
+function tg.sleep(seconds) end
 
----@class tidegate.Error
----@field code string a short stable word
----@field message string
----@field cause any
----@field traceback string?
----@field errors tidegate.Error[]? where code is "group"
-local Error = {}
---- Is it an error of this code, or does it hold one?
----@param code string
----@return boolean
-function Error:is(code) end
+--- Starts a child of the running task, in the scope that it is in; it begins at the next suspension. The scope ends
+--- when it has ended, and an error that nobody joins is raised there.
+---@param fn function
+---@param ... any its arguments
+---@return tidegate.Task task
+function tg.spawn(fn, ...) end
 
----@class tidegate.Request
----@field method string
----@field path string normalised and decoded
----@field raw_path string
----@field query table<string, string>
----@field params table<string, string|number>
----@field headers table<string, string> names in any case
----@field cookies table<string, string>
----@field ctx table one table a request, seen by all of its tasks
----@field id string
----@field remote string
----@field scheme string
----@field host string
----@field version string
+--- Server-sent events (WHATWG HTML, section 9.2): `run(out)` is called, out:send{data=, event=, id=, retry=} sends.
+---@param run fun(out: table)
+---@param opts? {status: integer, headers: table}
+function tg.sse(run, opts) end
+
+--- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends. ⏸ in out:write
+---@param run fun(out: table)
+---@param opts? {status: integer, headers: table, type: string, length: integer}
+function tg.stream(run, opts) end
+
+--- Plain text.
+---@param body string
+---@param opts? {status: integer, headers: table}
+function tg.text(body, opts) end
+
+--- Calls fn(...) with a deadline and returns its results: when `seconds` are over, what it waits for is cancelled, and
+--- `timeout` is raised here. Deadlines nest; the earliest wins. ⏸
+---@param seconds number
+---@param fn function
+---@return any ...
+function tg.timeout(seconds, fn, ...) end
+
+--- `result...`, or `nil, err`: an error as a value. Cancellation goes on.
+---@param fn function
+---@return any ...
+function tg.try(fn, ...) end
+
+--- A new UUID (RFC 9562): 36 characters in lower case.
+---@param version? integer 4 (random; the default), or 7: begins with the time; those of one Lua state go up
+---@return string
+function tg.uuid(version) end
+
+--- Lets other tasks and the sockets have their turn.
+function tg.yield() end
 
 return tg

@@ -284,20 +284,45 @@ static void a_gone_peer_breaks_writing(void **state) {
   assert_int_equal(tg_duplex_write(rig->duplex, &part, 1), UV_EPIPE);
 }
 
+/* Whatever is asked, in whatever pieces it comes: the same answers. */
+static void cuts_change_nothing(void **state) {
+  struct rig *rig = *state;
+  static const char text[] = "ab\r\n\r\r\ncd;;e;\n\nfghij\rk\r\nlast";
+  static const char *const answers[] = {"ab", "\r", "cd", "e;\n\nf", "ghij\rk", "la"};
+  const struct tg_duplex_read reads[] = {
+      ask(TG_WANT_LINE, 2, ""),    ask(TG_WANT_UNTIL, 1, "\r\n"), ask(TG_WANT_UNTIL, 2, ";;"),
+      ask(TG_WANT_EXACTLY, 5, ""), ask(TG_WANT_LINE, 6, ""),      ask(TG_WANT_EXACTLY, 2, ""),
+  };
+  size_t len = sizeof text - 1;
+  for (size_t piece = 1; piece <= len; piece++) {
+    size_t sent = 0;
+    for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
+      struct tg_duplex_read read = reads[i];
+      while (tg_duplex_look(rig->duplex, &read) == TG_EAGAIN) {
+        size_t n = len - sent < piece ? len - sent : piece;
+        assert_true(n > 0);
+        assert_int_equal(write(rig->far, text + sent, n), n);
+        sent += n;
+        called = 0;
+        tg_duplex_wait(rig->duplex, &read);
+        turn(rig);
+        tg_duplex_unwait(&read);
+      }
+      assert_int_equal(get(rig, reads[i], answers[i]), TG_OK);
+    }
+    assert_int_equal(write(rig->far, text + sent, len - sent), len - sent);
+    assert_int_equal(get(rig, ask(TG_WANT_EXACTLY, 2, ""), "st"), TG_OK);
+  }
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
   const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-      T(gives_what_is_there),
-      T(exactly_waits_for_the_rest),
-      T(a_delimiter_may_come_in_parts),
-      T(a_limit_loses_nothing),
-      T(lines_end_in_both_ways),
-      T(a_given_up_read_takes_nothing),
-      T(reads_ahead_only_so_far),
-      T(writers_wait_for_room),
-      T(closing_tells_both),
-      T(a_gone_peer_breaks_writing),
+      T(gives_what_is_there),     T(exactly_waits_for_the_rest), T(a_delimiter_may_come_in_parts),
+      T(a_limit_loses_nothing),   T(lines_end_in_both_ways),     T(a_given_up_read_takes_nothing),
+      T(reads_ahead_only_so_far), T(writers_wait_for_room),      T(cuts_change_nothing),
+      T(closing_tells_both),      T(a_gone_peer_breaks_writing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
