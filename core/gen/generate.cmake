@@ -1,5 +1,5 @@
-# What the build writes itself, below <build>/gen: the version, the registry of modules and awaitables, the embedded
-# Lua files, and the editor types. Sets generated_sources.
+# What the build writes itself, below <build>/gen: the version, the registry of modules and awaitables, and the embedded
+# Lua files. Sets generated_sources.
 
 set(gen "${CMAKE_BINARY_DIR}/gen")
 
@@ -19,7 +19,7 @@ if(GIT_FOUND AND EXISTS "${CMAKE_SOURCE_DIR}/.git")
 endif()
 configure_file(core/base/version.h.in "${gen}/base/version.h" @ONLY)
 
-# --- registry, blobs, editor types
+# --- registry, blobs
 # The generator leaves a file alone that would not change, and the stamp says that it ran, so that an edit of one
 # bind/ file does not compile the embedded Lua files anew.
 
@@ -43,12 +43,12 @@ file(CONFIGURE OUTPUT "${gen}/inputs.txt" CONTENT "${bind_lines}\n${await_lines}
 set(generated_sources "${gen}/registry.c" "${gen}/lua_blobs.c")
 add_custom_command(
   OUTPUT "${gen}/generated.stamp"
-  BYPRODUCTS ${generated_sources} "${gen}/tidegate.d.lua"
+  BYPRODUCTS ${generated_sources}
   COMMAND "${TG_LUAJIT_PROGRAM}" core/gen/generate.lua "${CMAKE_SOURCE_DIR}" "${gen}" ${blob_kind}
   COMMAND "${CMAKE_COMMAND}" -E touch "${gen}/generated.stamp"
   DEPENDS core/gen/generate.lua "${gen}/inputs.txt" "${TG_LUAJIT_PROGRAM}"
     ${bind_sources} ${await_sources} ${lua_sources}
   WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}"
-  COMMENT "Generating registry, embedded Lua and editor types"
+  COMMENT "Generating registry and embedded Lua"
   VERBATIM)
 set_source_files_properties(${generated_sources} PROPERTIES OBJECT_DEPENDS "${gen}/generated.stamp")

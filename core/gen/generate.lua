@@ -1,7 +1,6 @@
 -- Writes, at build time, what would otherwise be kept in step by hand:
 --   registry.c       the tables of TG_MODULE and TG_AWAITABLE (core/script/module.h)
 --   lua_blobs.c      every Lua file of lua/tidegate/, compiled, under its real chunk name
---   tidegate.d.lua   the `///` lines of bind/ and await/ as editor types
 -- Run by core/gen/generate.cmake with the freshly built luajit, so that the bytecode fits the library:
 --   luajit generate.lua SOURCE_DIR OUTPUT_DIR bytecode|source
 -- The input files are the lines of OUTPUT_DIR/inputs.txt. It fails the build on a Lua file that does
@@ -123,30 +122,6 @@ local function generate_blobs(inputs)
   write_file("lua_blobs.c", table.concat(out, "\n"))
 end
 
--- A run of `///` lines becomes a run of `---` lines; a line that is a whole declaration (`/// function tg.x() end`)
--- becomes that declaration.
-local function generate_types(inputs)
-  local out = { "---@meta", "-- Written by core/gen/generate.lua.", "" }
-  for _, kind in ipairs({ "await", "bind" }) do
-    for _, path in ipairs(inputs[kind]) do
-      local in_block = false
-      for line in (read_file(source_dir .. "/" .. path) .. "\n"):gmatch("(.-)\r?\n") do
-        local text = line:match("^///(.*)")
-        if text and text:match("^ function .* end$") then
-          out[#out + 1] = text:sub(2)
-        elseif text then
-          out[#out + 1] = "---" .. text
-        elseif in_block then
-          out[#out + 1] = ""
-        end
-        in_block = text ~= nil
-      end
-    end
-  end
-  write_file("tidegate.d.lua", table.concat(out, "\n"))
-end
-
 local inputs = list_inputs()
 generate_registry(inputs)
 generate_blobs(inputs)
-generate_types(inputs)

@@ -268,6 +268,7 @@ function M.select(cases)
   return take(select_case(cases))
 end
 
+--- A mutex that is free.
 --- @return tidegate.Mutex
 function M.mutex()
   return sync.mutex(mutex_meta)
@@ -280,6 +281,7 @@ function M.semaphore(places)
   return sync.semaphore(semaphore_meta, places)
 end
 
+--- An event that is not set.
 --- @return tidegate.Event
 function M.event()
   return sync.event(event_meta)

@@ -780,6 +780,7 @@ function tg.defer(fn) end
 ---@return fun(): table?, integer?
 function tg.each_done(...) end
 
+--- An event that is not set.
 ---@return tidegate.Event
 function tg.event() end
 
@@ -827,6 +828,7 @@ function tg.map(list, fn, opts) end
 ---@return any ...
 function tg.move_on(seconds, fn, ...) end
 
+--- A mutex that is free.
 ---@return tidegate.Mutex
 function tg.mutex() end
 

@@ -1,0 +1,536 @@
+-- Writes what is said about public functions where they stand into two files:
+--   lua/tidegate/_meta/tidegate.lua   types for editors (LuaCATS)
+--   docs/reference/api.md             the same for readers
+-- from the `---` lines of lua/tidegate/ and the `///` lines of core/bind/ and core/await/.
+--
+--   luajit core/gen/document.lua           writes them, in the repository that is the working folder
+--   luajit core/gen/document.lua --check   only says whether they are up to date
+--
+-- It fails, and names file and line, where a public function has no comment, where a @param names no parameter, and
+-- where a type is used that nobody declares. Which names are public, _core/tg.lua says; what is no function of a file
+-- (settings of routes, fields of requests) is written by hand in _meta/contract.lua.
+
+local META, PAGE = "lua/tidegate/_meta/tidegate.lua", "docs/reference/api.md"
+
+-- Files of _core that hold methods of public objects, and whose they are where the file does not say it.
+local objects = {
+  ["lua/tidegate/_core/duplex.lua"] = {},
+  ["lua/tidegate/_core/request.lua"] = { request = "tidegate.Request", out = "tidegate.Out" },
+  ["lua/tidegate/_core/tasks.lua"] = { ["core.task_methods"] = "tidegate.Task" },
+}
+
+local problems = {}
+
+local function problem(file, line, format, ...)
+  problems[#problems + 1] = ("%s:%d: %s"):format(file, line, format:format(...))
+end
+
+local function read_file(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function list_files(folder, ending)
+  local out = {}
+  local pipe = assert(io.popen(("ls %s"):format(folder)))
+  for name in pipe:lines() do
+    if name:sub(-#ending) == ending then
+      out[#out + 1] = folder .. "/" .. name
+    end
+  end
+  pipe:close()
+  table.sort(out)
+  return out
+end
+
+-- --- reading -----------------------------------------------------------------------------------------------------
+
+-- "--- @param x" and "---@param x" become "---@param x"; text keeps its blank.
+local function normal(text)
+  return (text:gsub("^%s*@", "@"):gsub("%s+$", ""))
+end
+
+local function has(block, tag)
+  for _, line in ipairs(block) do
+    if line:find("^@" .. tag .. "%f[%W]") then
+      return line
+    end
+  end
+end
+
+-- Does it say anything in words?
+local function has_text(block)
+  for _, line in ipairs(block) do
+    if line:find("%w") and not line:find("^@") then
+      return true
+    end
+  end
+  return has(block, "class") and has(block, "class"):find("^@class%s+%S+%s+%S") ~= nil
+end
+
+local function declared(item, line)
+  local receiver, mark, name, params = line:match("^function%s+([%w_.]-)([.:])([%w_]+)%s*%((.-)%)")
+  if receiver then
+    item.kind, item.receiver, item.method, item.name, item.params = "function", receiver, mark == ":", name, params
+    return item
+  end
+  local own = line:match("^local%s+([%w_]+)%s*=")
+  if own and has(item.block, "class") then
+    item.kind, item.receiver = "class", own
+    return item
+  end
+  local names = line:match("^([%w_.]+%.[%w_]+)%s*=") or line:match("^([%w_.]+%.[%w_]+),[%w_%s.,]*=")
+  if names and item.block[1] then
+    item.kind, item.receiver, item.name = "field", names:match("^(.*)%.([%w_]+)$")
+    return item
+  end
+  if has(item.block, "class") or has(item.block, "alias") then
+    item.kind = "type"
+    return item
+  end
+end
+
+-- The commented declarations of a Lua file, and its functions without a comment, in order.
+local function read_lua(path)
+  local items, block, number = {}, {}, 0
+  for line in (read_file(path) .. "\n"):gmatch("(.-)\r?\n") do
+    number = number + 1
+    local text = line:match("^%-%-%-%s?([^-].*)$") or line:match("^%-%-%-$") and ""
+    if text then
+      block[#block + 1] = normal(text)
+    else
+      if block[1] or line:find("^function ") then
+        items[#items + 1] = declared({ block = block, file = path, line = number }, line)
+      end
+      block = {}
+    end
+  end
+  return items
+end
+
+-- The blocks of `///` lines of a C file: {block, declarations, macro name}.
+local function read_c(path)
+  local blocks, block, number = {}, nil, 0
+  for line in (read_file(path) .. "\n"):gmatch("(.-)\r?\n") do
+    number = number + 1
+    local text = line:match("^///%s?(.*)$")
+    if text then
+      block = block or { block = {}, functions = {}, file = path, line = number }
+      local name, params = text:match("^function tg%.([%w_]+)%((.-)%) end$")
+      if name then
+        block.functions[#block.functions + 1] = { name = name, params = params }
+      else
+        block.block[#block.block + 1] = normal((text:gsub("^%-%-%-", "")))
+      end
+    elseif block then
+      local kind, name = line:match("^TG_(%u+)%(([%w_]+)%)")
+      block.kind, block.name = kind, name
+      blocks[#blocks + 1] = block
+      block = nil
+    end
+  end
+  return blocks
+end
+
+-- A table constructor of tg.lua that holds only names.
+local function read_table(source, name)
+  local text = source:match("local " .. name .. " = (%b{})") or error("tg.lua has no table " .. name)
+  return assert(loadstring("return " .. text))()
+end
+
+-- --- checking ----------------------------------------------------------------------------------------------------
+
+local function parameters(item)
+  local out = {}
+  for name in (item.params or ""):gmatch("[^,%s]+") do
+    out[#out + 1] = name
+  end
+  return out
+end
+
+local function check(item, name)
+  if not has_text(item.block) and not has(item.block, "type") then
+    problem(item.file, item.line, "%s is public and has no comment", name)
+  end
+  if item.kind ~= "function" then
+    return
+  end
+  local known = {}
+  for _, parameter in ipairs(parameters(item)) do
+    known[parameter] = true
+  end
+  for _, line in ipairs(item.block) do
+    local parameter = line:match("^@param%s+([%w_.]+)")
+    if parameter and not known[parameter] and not known["..."] then
+      problem(item.file, item.line, "%s has no parameter '%s'", name, parameter)
+    end
+  end
+end
+
+-- --- what is public ----------------------------------------------------------------------------------------------
+
+local function is_private(name)
+  return name:sub(1, 1) == "_"
+end
+
+-- Classes and their methods of a file: {class = {block=, items = {}}} in order.
+local function classes_of(items, given)
+  local list, by_receiver = {}, {}
+  for receiver, name in pairs(given or {}) do
+    local class = { name = name, block = { "@class " .. name }, items = {}, reopened = true }
+    by_receiver[receiver] = class
+    list[#list + 1] = class
+  end
+  table.sort(list, function(a, b) return a.name < b.name end)
+  for _, item in ipairs(items) do
+    if item.kind == "class" and item.receiver ~= "M" then
+      local name = has(item.block, "class"):match("^@class%s+%(?[%w%s]-%)?%s*(tidegate%.[%w_]+)")
+        or has(item.block, "class"):match("^@class%s+([%w_.]+)")
+      local class = { name = name, block = item.block, items = {}, file = item.file, line = item.line }
+      by_receiver[item.receiver] = class
+      list[#list + 1] = class
+    elseif item.receiver and by_receiver[item.receiver] and item.name and not is_private(item.name) then
+      local class = by_receiver[item.receiver]
+      class.items[#class.items + 1] = item
+      check(item, class.name .. (item.method and ":" or ".") .. item.name)
+    end
+  end
+  return list
+end
+
+local function types_of(items)
+  local out = {}
+  for _, item in ipairs(items) do
+    if item.kind == "type" then
+      out[#out + 1] = item
+    end
+  end
+  return out
+end
+
+-- Everything public: {functions of tg}, {modules}, {classes}, {types}.
+local function collect()
+  local tg_source = read_file("lua/tidegate/_core/tg.lua")
+  local providers, internal = read_table(tg_source, "providers"), read_table(tg_source, "internal")
+  local public = read_table(tg_source, "public")
+  local found = { functions = {}, modules = {}, classes = {}, types = {}, c_modules = {} }
+  local provider_files, seen = {}, {}
+  local function add_all(to, from)
+    for _, item in ipairs(from) do
+      to[#to + 1] = item
+    end
+  end
+  local function read_objects(path, items)
+    if not seen[path] then
+      seen[path] = true
+      add_all(found.classes, classes_of(items, objects[path]))
+      add_all(found.types, types_of(items))
+    end
+  end
+
+  local c_functions = {}
+  for _, folder in ipairs({ "core/await", "core/bind" }) do
+    for _, path in ipairs(list_files(folder, ".c")) do
+      for _, block in ipairs(read_c(path)) do
+        for _, fn in ipairs(block.functions) do
+          c_functions[fn.name] = { kind = "function", name = fn.name, params = fn.params, block = block.block,
+            file = path, line = block.line }
+        end
+        if block.kind == "MODULE" and not internal[block.name] then
+          found.c_modules[#found.c_modules + 1] = block
+          if not has_text(block.block) and not has(block.block, "alias") and not has(block.block, "class") then
+            problem(path, block.line, "the module tg.%s has no comment", block.name)
+          end
+        end
+      end
+    end
+  end
+
+  local modules = {}
+  for module in pairs(providers) do
+    modules[#modules + 1] = module
+  end
+  table.sort(modules)
+  for _, module in ipairs(modules) do
+    local path = "lua/" .. module:gsub("%.", "/") .. ".lua"
+    provider_files[path] = true
+    local items, by_name = read_lua(path), {}
+    for _, item in ipairs(items) do
+      if item.receiver == "M" and item.name then
+        by_name[item.name] = item
+      end
+    end
+    for _, name in ipairs(providers[module]) do
+      local item = by_name[name]
+      if item then
+        check(item, "tg." .. name)
+        found.functions[#found.functions + 1] = item
+      else
+        problem(path, 1, "tg.%s is public and has no comment", name)
+      end
+      c_functions[name] = nil
+    end
+    read_objects(path, items)
+  end
+  for _, name in ipairs(public) do
+    local item = c_functions[name]
+    if item then
+      check(item, "tg." .. name)
+      found.functions[#found.functions + 1] = item
+    else
+      problem("core/await/" .. name .. ".c", 1, "tg.%s is public and has no comment with `function tg.%s(...) end`",
+        name, name)
+    end
+  end
+  table.sort(found.functions, function(a, b) return a.name < b.name end)
+
+  for _, path in ipairs(list_files("lua/tidegate", ".lua")) do
+    if not provider_files[path] then
+      local items = read_lua(path)
+      local module = { name = path:match("([%w_]+)%.lua$"), items = {}, file = path }
+      for _, item in ipairs(items) do
+        if item.kind == "class" and item.receiver == "M" then
+          module.block = item.block
+        elseif item.receiver == "M" and item.name and not is_private(item.name) then
+          module.items[#module.items + 1] = item
+          check(item, "tg." .. module.name .. "." .. item.name)
+        end
+      end
+      module.block = module.block or { "@class tidegate." .. module.name }
+      found.modules[#found.modules + 1] = module
+      read_objects(path, items)
+    end
+  end
+  for path in pairs(objects) do
+    read_objects(path, read_lua(path))
+  end
+  table.sort(found.classes, function(a, b) return a.name < b.name end)
+  return found
+end
+
+-- --- editor types ------------------------------------------------------------------------------------------------
+
+local function signature(item)
+  if item.kind == "function" then
+    return item.params
+  end
+  local names = {}
+  for _, line in ipairs(item.block) do
+    names[#names + 1] = line:match("^@param%s+([%w_.]+)")
+  end
+  return table.concat(names, ", ")
+end
+
+local function put_block(out, block)
+  for _, line in ipairs(block) do
+    out[#out + 1] = line == "" and "---" or line:find("^@") and "---" .. line or "--- " .. line
+  end
+end
+
+local function put_member(out, owner, item)
+  put_block(out, item.block)
+  local described = has(item.block, "param") or has(item.block, "return")
+  if item.kind == "field" and (has(item.block, "type") or not described) then
+    out[#out + 1] = ("%s.%s = nil"):format(owner, item.name)
+  else
+    out[#out + 1] = ("function %s%s%s(%s) end"):format(owner, item.method and ":" or ".", item.name, signature(item))
+  end
+  out[#out + 1] = ""
+end
+
+local function local_name(name)
+  return (name:gsub("^tidegate%.", ""):gsub("%W", "_"))
+end
+
+local function write_types(found)
+  local out = {
+    "---@meta tidegate", "-- Types for editors; never code. Written by core/gen/document.lua from the comments of the",
+    "-- functions; what is no function of a file stands in contract.lua.", "", "---@class tidegate", "local tg = {}",
+    "",
+  }
+  for _, item in ipairs(found.types) do
+    put_block(out, item.block)
+    out[#out + 1] = ""
+  end
+  for _, module in ipairs(found.c_modules) do
+    put_block(out, module.block)
+    out[#out + 1] = ""
+    out[#out + 1] = "---@type tidegate." .. module.name
+    out[#out + 1] = "tg." .. module.name .. " = nil"
+    out[#out + 1] = ""
+  end
+  for _, class in ipairs(found.classes) do
+    local name = local_name(class.name)
+    out[#out + 1] = "do"
+    put_block(out, class.block)
+    out[#out + 1] = "local " .. name .. " = {}"
+    out[#out + 1] = ""
+    for _, item in ipairs(class.items) do
+      put_member(out, name, item)
+    end
+    out[#out] = "end"
+    out[#out + 1] = ""
+  end
+  for _, module in ipairs(found.modules) do
+    out[#out + 1] = "do"
+    put_block(out, module.block)
+    out[#out + 1] = "local " .. module.name .. " = {}"
+    out[#out + 1] = ""
+    for _, item in ipairs(module.items) do
+      put_member(out, module.name, item)
+    end
+    out[#out + 1] = "tg." .. module.name .. " = " .. module.name
+    out[#out + 1] = "end"
+    out[#out + 1] = ""
+  end
+  for _, item in ipairs(found.functions) do
+    item.method = false
+    put_member(out, "tg", item)
+  end
+  out[#out + 1] = "return tg"
+  return table.concat(out, "\n") .. "\n"
+end
+
+-- Every tidegate.X and tg.X that is used as a type is declared somewhere.
+local function check_types(text)
+  local contract = read_file("lua/tidegate/_meta/contract.lua")
+  local known = {}
+  for _, source in ipairs({ text, contract }) do
+    for name in source:gmatch("%-%-%-@class%s+([%w_.]+)") do
+      known[name] = true
+    end
+    for name in source:gmatch("%-%-%-@alias%s+([%w_.]+)") do
+      known[name] = true
+    end
+  end
+  local reported = {}
+  for line in text:gmatch("[^\n]+") do
+    local tag = line:match("^%-%-%-@(%a+)")
+    if tag == "param" or tag == "return" or tag == "field" or tag == "type" then
+      for name in line:gmatch("%f[%w_]tidegate%.[%w_]+") do
+        if not known[name] and not reported[name] then
+          reported[name] = true
+          problem(META, 1, "the type %s is used and nowhere declared", name)
+        end
+      end
+    end
+  end
+end
+
+-- --- the page ----------------------------------------------------------------------------------------------------
+
+-- What a block says, as paragraphs, then its parameters and results.
+local function put_text(out, block)
+  local words, tags = {}, {}
+  for _, line in ipairs(block) do
+    local tag, rest = line:match("^@(%a+)%s*(.*)$")
+    if not tag and not tags[1] then
+      words[#words + 1] = line
+    elseif not tag then
+      tags[#tags] = tags[#tags] .. " " .. line:match("^%s*(.*)$")
+    elseif tag == "param" or tag == "field" then
+      tags[#tags + 1] = ("- `%s` %s"):format(rest:match("^(%S+)%s*(.*)$"))
+    elseif tag == "return" then
+      tags[#tags + 1] = "- returns " .. rest
+    elseif tag == "class" then
+      local text = rest:match("^%S+%s+(.+)$")
+      words[#words + 1] = text and not text:find("^:") and text or nil
+    elseif tag == "type" then
+      tags[#tags + 1] = "- " .. rest
+    end
+  end
+  local text = table.concat(words, "\n"):gsub("^\n+", ""):gsub("\n+$", "")
+  if text ~= "" then
+    out[#out + 1] = text
+    out[#out + 1] = ""
+  end
+  if tags[1] then
+    out[#out + 1] = (table.concat(tags, "\n"):gsub(" +\n", "\n"):gsub(" +$", ""))
+    out[#out + 1] = ""
+  end
+end
+
+local function put_entry(out, owner, item)
+  local params = item.kind == "function" and item.params or has(item.block, "param") and signature(item)
+  local mark = item.method and ":" or "."
+  out[#out + 1] = ("### %s%s%s%s"):format(owner, mark, item.name, params and "(" .. params .. ")" or "")
+  out[#out + 1] = ""
+  put_text(out, item.block)
+end
+
+local function write_page(found)
+  local out = {
+    "# All functions", "",
+    "Every public function with what its comment in the source says; written by `luajit core/gen/document.lua`. The",
+    "pages of the modules say how they belong together. ⏸ marks what may suspend the task.", "", "## tg", "",
+  }
+  for _, item in ipairs(found.functions) do
+    put_entry(out, "tg", item)
+  end
+  for _, module in ipairs(found.modules) do
+    out[#out + 1] = "## tg." .. module.name
+    out[#out + 1] = ""
+    put_text(out, module.block)
+    for _, item in ipairs(module.items) do
+      put_entry(out, "tg." .. module.name, item)
+    end
+  end
+  for _, module in ipairs(found.c_modules) do
+    out[#out + 1] = "## tg." .. module.name
+    out[#out + 1] = ""
+    for _, line in ipairs(module.block) do
+      local name, rest = line:match("^@field%s+(%S+)%s+(.*)$")
+      if name then
+        out[#out + 1] = ("- `%s` %s"):format(name, rest)
+      elseif line:find("^@class") or line:find("^@alias") then
+        local kind, text = line:match("^@%a+%s+(%S+)%s*(.*)$")
+        out[#out + 1] = ("%s`%s` %s"):format(out[#out] == "" and "" or "\n", kind, text)
+        out[#out + 1] = ""
+      elseif line ~= "" then
+        out[#out + 1] = line
+      end
+    end
+    out[#out + 1] = ""
+  end
+  out[#out + 1] = "## Objects"
+  out[#out + 1] = ""
+  for _, class in ipairs(found.classes) do
+    if class.items[1] or not class.reopened then
+      out[#out + 1] = "### " .. class.name
+      out[#out + 1] = ""
+      put_text(out, class.block)
+      for _, item in ipairs(class.items) do
+        put_entry(out, local_name(class.name):lower(), item)
+      end
+    end
+  end
+  local text = table.concat(out, "\n")
+  return (text:gsub("\n\n\n+", "\n\n"):gsub("[ \t]+\n", "\n"):gsub("\n+$", "")) .. "\n"
+end
+
+-- --- the end -----------------------------------------------------------------------------------------------------
+
+local checking = arg[1] == "--check"
+local found = collect()
+local texts = { [META] = write_types(found), [PAGE] = write_page(found) }
+check_types(texts[META])
+for _, path in ipairs({ META, PAGE }) do
+  local file = io.open(path, "rb")
+  local old = file and file:read("*a")
+  if file then
+    file:close()
+  end
+  if old ~= texts[path] and checking then
+    problem(path, 1, "is out of date; run: luajit core/gen/document.lua")
+  elseif old ~= texts[path] then
+    local new = assert(io.open(path, "wb"))
+    new:write(texts[path])
+    new:close()
+  end
+end
+if assert(loadstring(texts[META], "@" .. META)) and problems[1] then
+  io.stderr:write(table.concat(problems, "\n"), "\n")
+  os.exit(1)
+end
