@@ -7,6 +7,7 @@
 #include "net/duplex.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -240,9 +241,15 @@ size_t tg_duplex_queued(const struct tg_duplex *duplex) {
   return tg_buffer_size(&duplex->out) + flying;
 }
 
+/* A pipe has no sides: it ends when its descriptor goes, whose number libuv keeps. */
 static void on_shut(uv_shutdown_t *req, int status) {
-  (void)req;
-  (void)status;
+  struct tg_duplex *duplex = TG_CONTAINER(req, struct tg_duplex, shutdown);
+  uv_os_fd_t fd;
+  if (status != UV_ENOTSOCK || uv_fileno(&duplex->uv.handle, &fd)) return;
+  int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (null < 0) return;
+  (void)dup3(null, fd, O_CLOEXEC);
+  close(null);
 }
 
 static void finish_writing(struct tg_duplex *duplex) {
