@@ -1,6 +1,7 @@
 /* Rows by place; the one that was told longest ago makes room for a new one. */
 #include "app/stall.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ static void tell(const struct tg_stall_place *row, struct tg_vm *vm, uint64_t to
   struct tg_log_record record;
   if (!log || !tg_log_enabled(log, TG_LOG_WARN)) return;
   tg_log_record_begin(&record, log, TG_LOG_WARN, TG_SLICE("a step kept its loop busy"));
-  tg_log_record_number(&record, "ms", (double)(took / 100000) / 10);
+  tg_log_record_number(&record, "ms", floor((double)took / 1e5) / 10);
   tg_log_record_text(&record, "place", tg_slice_cstr(row->place));
   if (handling) {
     const struct tg_exchange *exchange = handling->exchange;
