@@ -1,9 +1,9 @@
 /* Records of a name, of one type, as they stand in the DNS. */
 #include <lauxlib.h>
 #include <netinet/in.h>
-#include <sys/socket.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "await/dns_op.h"
 #include "loop/dns_message.h"

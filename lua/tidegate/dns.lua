@@ -8,6 +8,7 @@ local ops = tg._ops
 local lookup, resolve, reverse, flush = ops.dns_lookup, ops.dns_resolve, ops.dns_reverse, ops.dns_flush
 local ipairs, pairs, tostring, type = ipairs, pairs, tostring, type
 
+--- @class tidegate.dns
 local M = {}
 
 local function misuse(text)

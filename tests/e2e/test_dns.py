@@ -530,6 +530,17 @@ end }, ["GET /n"] = function() return tostring(ended:get("n") or 0) end }"""}) a
         until(lambda: gate.ask("/n").body == b"5")
 
 
+@pytest.mark.parametrize("script, status", [
+    (lambda query: query.answer(code=NXDOMAIN), 502), (lambda query: query.answer(code=SERVFAIL), 502), (lambda query: None, 504)])
+def test_uncaught(script, status):
+    """What fails outside is no fault of the handler, and no 404."""
+    with NameServer(script) as server, Server({
+            "tidegate.lua": config([server.address], timeout=0.1, attempts=1),
+            "routes/index.lua": PRELUDE + 'return function() return tg.dns.lookup("x.test") end'}) as gate:
+        assert gate.ask("/").status == status
+        gate.wait_log(r"tg.dns.lookup")
+
+
 def test_answer_and_shutdown_while_a_question_is_under_way():
     with NameServer() as server, Server({
             "tidegate.lua": config([server.address], timeout=20),
