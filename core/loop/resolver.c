@@ -120,19 +120,24 @@ static struct tg_dns_entry *add(struct tg_resolver *resolver, const char *name, 
   return entry;
 }
 
+/* One that is in no bucket any more. */
+static void destroy(struct tg_dns_entry *entry) {
+  TG_CHECK(!entry->telling && tg_list_empty(&entry->waiters));
+  tg_list_remove(&entry->used);
+  tg_list_remove(&entry->turn);
+  tg_timer_stop(&entry->resolver->loop->timers, &entry->stand_in);
+  free(entry->message);
+  free(entry);
+}
+
 static void drop(struct tg_dns_entry *entry) {
   struct tg_resolver *resolver = entry->resolver;
   struct tg_dns_entry **place = &resolver->buckets[entry->hash & (resolver->bucket_count - 1)];
-  TG_CHECK(!entry->telling && tg_list_empty(&entry->waiters));
   while (*place != entry) place = &(*place)->next;
   *place = entry->next;
   resolver->count--;
   resolver->bytes -= size_of(entry);
-  tg_list_remove(&entry->used);
-  tg_list_remove(&entry->turn);
-  tg_timer_stop(&resolver->loop->timers, &entry->stand_in);
-  free(entry->message);
-  free(entry);
+  destroy(entry);
 }
 
 static void forget_answer(struct tg_dns_entry *entry) {
@@ -466,8 +471,13 @@ void tg_resolver_close(struct tg_resolver *resolver) {
   if (!resolver) return;
   if (resolver->channel) tg_dns_channel_close(resolver->channel);
   tg_loop_job_remove(&resolver->job);
-  for (size_t i = 0; i < resolver->bucket_count; i++)
-    while (resolver->buckets[i]) drop(resolver->buckets[i]);
+  for (size_t i = 0; i < resolver->bucket_count; i++) {
+    struct tg_dns_entry *entry = resolver->buckets[i], *next;
+    for (; entry; entry = next) {
+      next = entry->next;
+      destroy(entry);
+    }
+  }
   tg_hosts_deinit(&resolver->hosts);
   free(resolver->buckets);
   free(resolver);
