@@ -238,7 +238,7 @@ def test_deadlines_reach_it_T3(tmp_path, name):
 
 
 FILES = {
-    "tidegate.lua": 'return { log = { access = "off" } }',
+    "tidegate.lua": 'return { log = { access = "off" }, timeouts = { drain = 0.1 } }',
     "routes/index.lua": """
 local tg = require "tidegate"
 local ch, full, m, sem, ev, c, b = tg.channel(), tg.channel(1), tg.mutex(), tg.semaphore(1), tg.event(), tg.condition(), tg.barrier(2)
@@ -285,6 +285,23 @@ def test_the_scope_ends(tmp_path):
             for name in NAMES:
                 assert server.ask(f"/late?name={name}").status == 504, name
                 until(lambda: server.ask(f"/left?name={name}").json()["left"] == "cancelled", what=name)
+            assert server.ask("/waiting").json() == {"barrier": 0, "full": 1, "ch": False}
+
+
+def test_the_client_is_gone(tmp_path):
+    """Who waited for a client that has left is cancelled, and takes nothing from those who come later."""
+    with Server(FILES, loops=1, workers=1) as server:
+        with server.connect() as holder:
+            holder.send(request("POST", "/hold", body=b""))
+            until(lambda: server.ask("/held").json()["held"])
+            conns = [server.connect() for _ in NAMES]
+            for conn, name in zip(conns, NAMES):
+                conn.send(request("GET", f"/wait?name={name}"))
+                until(lambda: server.ask(f"/left?name={name}").json().get("left") is False, what=f"{name} waits")
+            for conn in conns:
+                conn.reset()
+            for name in NAMES:
+                until(lambda: server.ask(f"/left?name={name}").json()["left"] == "cancelled", what=f"{name} has left")
             assert server.ask("/waiting").json() == {"barrier": 0, "full": 1, "ch": False}
 
 
