@@ -66,6 +66,13 @@ void tg_control_paths(const struct tg_options *options, char pid_file[4096],
            (unsigned long long)hash);
 }
 
+/* Does it lie in the folder that we make below /tmp, where anybody could have been first? */
+static bool is_below_tmp(const char *path) {
+  char folder[64];
+  int len = snprintf(folder, sizeof folder, "/tmp/tidegate-%u/", (unsigned)geteuid());
+  return strncmp(path, folder, (size_t)len) == 0;
+}
+
 /* The folder of `path`, made with mode 0700 where it is missing and is one of our names. */
 static tg_status make_private_folder(const char *path) {
   char folder[4096];
@@ -75,9 +82,8 @@ static tg_status make_private_folder(const char *path) {
   if (mkdir(folder, 0700) != 0 && errno != EEXIST) return -errno;
   struct stat st;
   if (lstat(folder, &st) != 0) return -errno;
-  /* below /tmp anybody could have been first */
   bool is_ours = S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
-  return is_ours || strncmp(folder, "/tmp/tidegate-", 14) != 0 ? TG_OK : -EPERM;
+  return is_ours || !is_below_tmp(path) ? TG_OK : -EPERM;
 }
 
 /* --- one connection --------------------------------------------------------------------------- */
@@ -292,7 +298,7 @@ static tg_status listen_on(struct tg_control_server *server) {
 /* Whose folders are ours to make: the default one, and the one below /tmp. */
 static tg_status make_folders(const struct tg_control_server *server, bool is_default) {
   tg_status status = is_default ? make_private_folder(server->pid_file) : TG_OK;
-  if (!status && strncmp(server->socket_path, "/tmp/tidegate-", 14) == 0)
+  if (!status && is_below_tmp(server->socket_path))
     status = make_private_folder(server->socket_path);
   return status;
 }

@@ -231,12 +231,12 @@ tg_status tg_loop_thread_init(struct tg_loop_thread *thread, struct tg_process *
   thread->server.owner = thread;
   thread->server.acquire = acquire;
   thread->server.release = release;
-  thread->server.log = process->access_log ? tg_access_log_write : NULL;
   return open_listeners(thread, why, why_size);
 }
 
 tg_status tg_loop_thread_start(struct tg_loop_thread *thread) {
   char name[16];
+  if (thread->process->access_log) thread->server.log = tg_access_log_write;
   snprintf(name, sizeof name, "tg-loop-%u", thread->loop.index % 1000);
   tg_status status = tg_thread_start(&thread->thread, name, on_thread, thread);
   thread->started = status == TG_OK;

@@ -43,7 +43,7 @@ static const struct flag flags[] = {
     {"lua-dir", 0, KIND_TEXT, AT(lua_dir), 0, 0, "DIR",
      "load the standard library from DIR instead of from the program"},
     {"user", 0, KIND_TEXT, AT(user), 0, 0, "NAME",
-     "give root's rights up for those of NAME when the sockets are open"},
+     "give root's rights up for those of NAME before anything is loaded"},
     {"no-supervisor", 0, KIND_TRUE, AT(alone), 0, 0, NULL,
      "serve without a parent that restarts a process that died"},
     {"watch", 0, KIND_TRUE, AT(watch), 0, 0, NULL, "reload when files change"},

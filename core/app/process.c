@@ -2,8 +2,6 @@
  * threads are told by letters and tell by letters. */
 #include "app/process.h"
 
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "app/dispatch.h"
 #include "app/loop_thread.h"
 #include "app/reload.h"
+#include "app/rights.h"
 #include "app/shutdown.h"
 #include "app/signals.h"
 #include "app/watchdog.h"
@@ -173,24 +172,6 @@ static void open_watcher(struct tg_process *process) {
   tg_watcher_set_hash(process->watcher, atomic_load(&process->current)->bundle->hash);
 }
 
-/* Root is needed to open a low port and for nothing after: scripts must not have its rights. All
- * threads change, also those that run already. */
-static int drop_rights(struct tg_process *process) {
-  const char *name = process->options->user;
-  if (!name) {
-    if (geteuid() == 0)
-      tg_process_say(process, TG_LOG_INFO,
-                     "running as root, scripts too; --user NAME gives those rights up", NULL, NULL);
-    return TG_EXIT_OK;
-  }
-  struct passwd *user = getpwnam(name);
-  if (!user) return complain(TG_EXIT_FAILED, "--user: there is no user named %s", name);
-  if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
-    return complain(TG_EXIT_FAILED, "--user: the rights of %s cannot be taken; only root may",
-                    name);
-  return TG_EXIT_OK;
-}
-
 static int serve(struct tg_process *process, struct tg_generation *generation) {
   tg_status status = TG_OK;
   process->control_server = tg_control_open(process, &status);
@@ -208,8 +189,9 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
              tg_status_text(status));
   }
   int failed = open_loops(process);
-  if (!failed) failed = drop_rights(process);
   if (failed) return failed;
+  if (tg_rights_end()) return complain(TG_EXIT_FAILED, "%s", "root's rights cannot be given up");
+  open_logs(process, &generation->config);
   tg_reload_publish(process, generation);
   bool changed = process->build_again; /* SIGHUP has come meanwhile */
   for (unsigned i = 0; i < process->loop_count; i++) {
@@ -219,6 +201,9 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
   share_sockets(process);
   open_watcher(process);
   announce(process);
+  if (geteuid() == 0)
+    tg_process_say(process, TG_LOG_INFO,
+                   "running as root, scripts too; --user NAME gives those rights up", NULL, NULL);
   if (process->options->dev) print_banner(process);
   if (changed) tg_process_reload(process, NULL, NULL);
   tg_loop_run(&process->control);
@@ -264,7 +249,21 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   free((char *)process->host.app_dir);
 }
 
+/* Before anything of the application is read. */
+static int lower_rights(const struct tg_process *process) {
+  const char *name = process->options->user;
+  tg_status status = name ? tg_rights_begin(name) : TG_OK;
+  if (status == TG_ENOT_FOUND)
+    return complain(TG_EXIT_FAILED, "--user: there is no user named %s", name);
+  if (status)
+    return complain(TG_EXIT_FAILED, "--user: the rights of %s cannot be taken; only root may",
+                    name);
+  return TG_EXIT_OK;
+}
+
 static int boot(struct tg_process *process) {
+  int failed = lower_rights(process);
+  if (failed) return failed;
   struct tg_generation *generation = build_first(process);
   if (process->stopping) { /* before it has served */
     if (generation) tg_reload_discard(process, generation);
@@ -272,8 +271,7 @@ static int boot(struct tg_process *process) {
   }
   if (!generation) return TG_EXIT_FAILED;
   take_settings(process, generation);
-  open_logs(process, &generation->config);
-  int failed = take_addresses(process, generation);
+  failed = take_addresses(process, generation);
   if (!failed) failed = serve(process, generation);
   if (failed && !atomic_load(&process->current)) tg_reload_discard(process, generation);
   return failed;

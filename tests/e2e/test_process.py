@@ -266,21 +266,72 @@ def test_193_large_bodies_under_faults(faulty):
         assert conn.response(timeout=120).json()["length"] == 60000
 
 
-def serving_uid(pid):
+def serving_pid(pid):
     """Of the process that serves: the last one of the tree."""
     children = [c for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
-    if children:
-        return serving_uid(children[0])
-    return [line.split()[1:4] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid:")][0]
+    return serving_pid(children[0]) if children else pid
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def rights(pid):
+    """Of all threads: real, effective and saved user, and capabilities."""
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+        found.add((*fields["Uid"].split()[:3], int(fields["CapPrm"], 16), int(fields["CapEff"], 16)))
+    return found
+
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+NOBODY = pwd.getpwnam("nobody").pw_uid
+WHO = """local ffi = require "ffi"
+ffi.cdef "unsigned geteuid(void);"
+return ffi.C.geteuid()"""
+
+
+def as_nobody(files, *args, **options):
+    """A server whose folders anybody may read, as it must be for a user without rights."""
+    server = Server(files, "--user", "nobody", *args, **options)
+    server.folder.chmod(0o755)
+    return server
+
+
+@only_root
 def test_192_root_gives_its_rights_up():
+    files = {"tidegate.lua": """return { grants = { ffi = true },
+  on_start = function() require("tidegate").log.warn("started", { uid = require "who" }) end }""",
+             "lib/who.lua": WHO,
+             "routes/index.lua": "local who = require 'who' return function() return { uid = who } end"}
+    with as_nobody(files, loops=2) as server:
+        assert rights(serving_pid(server.process.pid)) == {(*[str(NOBODY)] * 3, 0, 0)}
+        assert server.ask("/").json() == {"uid": NOBODY}
+        assert f'"uid":{NOBODY}' in server.log and '"uid":0' not in server.log
+
+
+@only_root
+def test_192_files_that_only_root_may_read_are_not_read(tmp_path):
+    tmp_path.chmod(0o755)
+    write_app(tmp_path, {"tidegate.lua": "return {}", "routes/index.lua": "return function() return 1 end"})
+    (tmp_path / "tidegate.lua").chmod(0o600)
+    done = command("run", "--dir", tmp_path, "--listen", "127.0.0.1:0", "--user", "nobody")
+    assert done.returncode == 1 and "ermission denied" in done.stderr, done.stderr
+
+
+@only_root
+def test_192_low_ports_and_folders_of_root_are_open_to_the_listeners():
     files = {"routes/index.lua": "return function() return { ok = true } end"}
-    with Server(files, "--user", "nobody") as server:
-        nobody = str(pwd.getpwnam("nobody").pw_uid)
-        assert serving_uid(server.process.pid) == [nobody] * 3
+    with as_nobody(files, listen=("127.0.0.1:907", "unix:s.sock")) as server:
         assert server.ask("/").json() == {"ok": True}
+        assert int(server.pid_file.read_text().split()[0]) in server.pids()
+
+
+@only_root
+def test_192_who_has_given_them_up_ends_with_its_supervisor():
+    files = {"routes/index.lua": "return function() return { ok = true } end"}
+    with as_nobody(files, loops=1, expect_exit=-signal.SIGKILL) as server:
+        pid = serving_pid(server.process.pid)
+        server.signal(signal.SIGKILL)
+        server.process.wait()
+        until(lambda: not Path(f"/proc/{pid}").exists(), what="the serving process to end")
 
 
 def test_192_an_unknown_user_is_refused(tmp_path):
