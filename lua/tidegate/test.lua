@@ -8,6 +8,10 @@ local json = tg.json
 
 local M = {}
 
+local function misuse(text)
+  error(core.caller(1) .. ": " .. text, 0)
+end
+
 --- @class tidegate.test_options
 --- @field headers? table<string, string|number> header fields of the request
 --- @field query? table<string, string|number|boolean> is added to the path, encoded
@@ -81,13 +85,13 @@ local function check_options(what, opts)
     if not known[key] then
       local names = { "headers", "query", "json", "form", "body" }
       local hint = require("tidegate._pure.suggest").phrase(tostring(key), names)
-      throw("misuse", ("%s: there is no option '%s'%s"):format(what, tostring(key), hint))
+      misuse(("%s: there is no option '%s'%s"):format(what, tostring(key), hint))
     elseif key == "json" or key == "form" or key == "body" then
       bodies = bodies + 1
     end
   end
   if bodies > 1 then
-    throw("misuse", what .. ": give one of json, form and body")
+    misuse(what .. ": give one of json, form and body")
   end
 end
 
@@ -137,11 +141,11 @@ function M.request(method, path, opts)
   if not core.testing then
     throw("not_available", "tg.test: works in `tidegate test` only")
   elseif type(method) ~= "string" or method == "" or method:find("[^%u%l%d_-]") then
-    throw("misuse", what .. ": the method is a word, such as \"GET\"")
+    misuse(what .. ": the method is a word, such as \"GET\"")
   elseif type(path) ~= "string" or path:sub(1, 1) ~= "/" and path ~= "*" or path:find("[%c ]") then
-    throw("misuse", what .. ": the path begins with / and has no spaces; encode them as %20")
+    misuse(what .. ": the path begins with / and has no spaces; encode them as %20")
   elseif opts ~= nil and type(opts) ~= "table" then
-    throw("misuse", what .. ": the options are a table {headers=, query=, json=, form=, body=}")
+    misuse(what .. ": the options are a table {headers=, query=, json=, form=, body=}")
   end
   check_options(what, opts or {})
   local head, body, complete = core.take(core.testing.request(write_request(what, method, path, opts or {})))

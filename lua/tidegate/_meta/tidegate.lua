@@ -24,6 +24,14 @@ local tg = {}
 ---@field device integer
 ---@field links integer
 
+--- How a program has ended.
+---@class tg.process.Result
+---@field ok boolean its status was 0
+---@field status integer|nil nil where a signal ended it
+---@field signal string|nil "SIGKILL"
+---@field stdout string of tg.process.run
+---@field stderr string of tg.process.run
+
 ---@class tidegate.test_options
 ---@field headers? table<string, string|number> header fields of the request
 ---@field query? table<string, string|number|boolean> is added to the path, encoded
@@ -67,6 +75,35 @@ tg.log = nil
 
 ---@type tidegate.shared
 tg.shared = nil
+
+do
+--- A program that runs.
+---@class tg.process.Process
+---@field pid integer also the number of its process group
+---@field stdin tg.Stream|nil
+---@field stdout tg.Stream|nil
+---@field stderr tg.Stream|nil
+local tg_process_Process = {}
+
+--- Waits for its end. ⏸
+---@return tg.process.Result
+function tg_process_Process:wait() end
+
+--- Sends a signal to the program and all that it has started.
+---@param signal? string "SIGTERM" where none is given
+---@return boolean sent false where it has ended already
+function tg_process_Process:kill(signal) end
+
+--- Ends it: SIGTERM, SIGKILL after the grace, and waits for the end. ⏸
+---@param grace? number seconds
+---@return tg.process.Result
+function tg_process_Process:stop(grace) end
+
+--- Takes it and its streams out of the request that started it: it lives until it ends, or the application's
+--- generation does.
+---@return tg.process.Process
+function tg_process_Process:detach() end
+end
 
 do
 ---@class tidegate.Barrier nobody goes on before all have come
@@ -594,8 +631,8 @@ function fs.rename(from, to) end
 
 --- Opens a regular file, or a character device. ⏸ The file is closed when the request, job or script ends, unless it
 --- was closed before, or detached.
---- Modes: `r` read (the default), `w` empty and write, `a` write at the end, `x` make a new one (`exists` where there is
---- one), each with `+` to do both.
+--- Modes: `r` read (the default), `w` empty and write, `a` write at the end, `x` make a new one (`exists` where one is
+--- there), each with `+` to do both.
 ---@param path string
 ---@param mode? string
 ---@param opts? {mode: integer} permissions of a new file, less the umask (0666)
@@ -652,6 +689,31 @@ function net.listen(address, port, options) end
 function net.udp(address, port) end
 
 tg.net = net
+end
+
+do
+---@class tidegate.process
+local process = {}
+
+--- Runs a program and returns how it ended, with its output. ⏸
+--- Errors: `not_found`, `permission`, `timeout`, `too_large`, `exit_status`; the last three with `err.result`.
+---@param argv string[] program and arguments; with `shell` a string
+---@param opts? { stdin: string, cwd: string, env: table<string, string|number|false>, clear_env: boolean,
+---   shell: boolean, timeout: number, max_output: integer, check: boolean, grace: number, stdout: string,
+---   stderr: string }
+---@return tg.process.Result
+function process.run(argv, opts) end
+
+--- Starts a program, and returns when it runs. ⏸
+--- stdin, stdout and stderr are streams, or what the options say: "pipe", "null", "inherit", and "stdout" for stderr.
+--- Errors: `not_found`, `permission`.
+---@param argv string[] program and arguments; with `shell` a string
+---@param opts? { cwd: string, env: table<string, string|number|false>, clear_env: boolean, shell: boolean,
+---   grace: number, stdin: string, stdout: string, stderr: string }
+---@return tg.process.Process
+function process.spawn(argv, opts) end
+
+tg.process = process
 end
 
 do
