@@ -32,16 +32,29 @@ static void cancel(struct tg_op *op) {
   tg_op_complete(op);
 }
 
+/* The other side is to blame, hence the status. */
+__attribute__((noreturn)) static void throw_eof(lua_State *L, size_t buffered, const char *noun,
+                                                const struct tg_duplex_read *read) {
+  const char *method = methods[read->want];
+  if (read->want == TG_WANT_EXACTLY)
+    tg_error_push(L, "eof", "%s:%s: the stream ended after %zu of %zu bytes; read() gives them",
+                  noun, method, buffered, read->count);
+  else
+    tg_error_push(L, "eof", "%s:%s: the stream ended before the delimiter; read() gives the rest",
+                  noun, method);
+  lua_pushinteger(L, 502);
+  lua_setfield(L, -2, "status");
+  tg_error_push_place(L, 0);
+  lua_setfield(L, -2, "place");
+  lua_error(L);
+  __builtin_unreachable();
+}
+
 __attribute__((noreturn)) static void fail(lua_State *L, tg_status status, size_t buffered,
                                            const char *noun, const struct tg_duplex_read *read) {
   const char *method = methods[read->want];
   char what[64];
-  if (status == UV_EOF && read->want == TG_WANT_EXACTLY)
-    tg_error_throw(L, "eof", "%s:%s: the stream ended after %zu of %zu bytes; read() gives them",
-                   noun, method, buffered, read->count);
-  if (status == UV_EOF)
-    tg_error_throw(L, "eof", "%s:%s: the stream ended before the delimiter; read() gives the rest",
-                   noun, method);
+  if (status == UV_EOF) throw_eof(L, buffered, noun, read);
   if (status == TG_ETOO_LARGE)
     tg_error_throw(L, "too_large", "%s:%s: more than %zu bytes; they can still be read in parts",
                    noun, method, read->count);

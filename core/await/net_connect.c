@@ -158,8 +158,12 @@ static int finish(struct tg_op *op, lua_State *L) {
   if (!L) return 0;
   if (won) return tg_duplex_push(L, won, "socket") ? lua_error(L) : 1;
   if (cancelled) tg_op_throw_cancelled(L);
-  /* a unix socket whose queue of clients is full */
-  tg_error_throw_status(L, status == -EAGAIN ? TG_EOVERLOAD : status, label);
+  /* EAGAIN: a unix socket whose queue of clients is full */
+  tg_error_push_status(L, status == -EAGAIN ? TG_EOVERLOAD : status, label);
+  if (status == -ENOENT) lua_pushinteger(L, 502), lua_setfield(L, -2, "status");
+  tg_error_push_place(L, 0);
+  lua_setfield(L, -2, "place");
+  return lua_error(L);
 }
 
 static const struct tg_op_kind kind = {

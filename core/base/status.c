@@ -31,7 +31,7 @@ static const struct row rows[] = {
     {-EHOSTUNREACH, 502, "unreachable", "no route to the host"},
     {-ENETUNREACH, 502, "unreachable", "the network is unreachable"},
     {-EADDRNOTAVAIL, 500, "no_address", "no such address here"},
-    {-EMSGSIZE, 413, "too_large", "the message is too long"},
+    {-EMSGSIZE, 500, "too_large", "the message is too long"},
     {-ENOTCONN, 502, "closed", "not connected"},
     {-EDESTADDRREQ, 500, "invalid", "an address is needed"},
 };

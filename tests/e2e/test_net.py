@@ -617,6 +617,22 @@ end }} }}
             assert ended.wait(10 * SLOW)
 
 
+def test_the_end_of_a_job_closes_what_it_opened(folder):
+    with Peer(lambda sock: sock.sendall(sock.recv(10) + sock.recv(10))) as peer:
+        lib = PRELUDE + f"""
+local kept
+return {{ open = function()
+  kept = net.connect("127.0.0.1:{peer.port}")
+  kept:write("job")
+  return kept.closed
+end }}"""
+        route = PRELUDE + 'return { ["GET /"] = function() return { tg.blocking("opener.open") } end }'
+        with Server({"tidegate.lua": OFF, "lib/opener.lua": lib, "routes/index.lua": route}) as server:
+            assert server.ask("/").json() == [False]
+            peer.thread.join(10 * SLOW)
+            assert not peer.thread.is_alive()  # it has seen the end
+
+
 def test_collected_streams_are_closed(folder):
     assert run(folder, PAIR + """
 local l = net.listen("127.0.0.1:0")
@@ -641,7 +657,7 @@ try("unix:{folder}/nothing")
 try("127.0.0.1:{port}", {{ bind = "192.0.2.1" }})
 local ok, err = pcall(net.connect, "127.0.0.1:{port}")
 print((tostring(err):gsub(":%d%d%d+", ":N"):match("script.*")))
-""") == ["false\trefused\t502", "false\trefused\t502", "false\tnot_found\t404", "false\tno_address\t500",
+""") == ["false\trefused\t502", "false\trefused\t502", "false\tnot_found\t502", "false\tno_address\t500",
              "script.lua:9: refused: tg.net.connect: 127.0.0.1:N: connection refused"]
     closed.close()
 
@@ -741,6 +757,32 @@ def test_bind_gives_our_own_address(folder):
         assert run(folder, f"""
 print(net.connect("127.0.0.1:{peer.port}", {{ bind = "127.0.0.9", keepalive = 30, nodelay = false }}):read_all())
 """) == ["127.0.0.9"]
+
+
+def test_uncaught_failures_are_the_gateways(folder):
+    """What fails on the way to somebody else is 502 or 504 for the client."""
+    sock, held = blackhole()
+    route = PRELUDE + PAIR + f"""
+return {{
+  ["GET /refused"] = function() local l = net.listen("127.0.0.1:0") l:close() net.connect(l.address) end,
+  ["GET /nothing"] = function() net.connect("unix:{folder}/nothing") end,
+  ["GET /slow"] = function() net.connect("127.0.0.1:{sock.getsockname()[1]}", {{ timeout = 0.05 }}) end,
+  ["GET /eof"] = function() local s = pair(function(c) c:write("ab") end) s:read_exactly(3) end,
+}}"""
+    with Server({"tidegate.lua": OFF, "routes/index.lua": route}) as server:
+        for path, status in (("refused", 502), ("nothing", 502), ("slow", 504), ("eof", 502)):
+            assert server.ask("/" + path).status == status, path
+    for s in [sock, *held]:
+        s.close()
+
+
+def test_deadlines_reach_a_read(folder):
+    assert run(folder, PAIR + """
+local s = pair(function(c) c:read() end)
+local ok, err = pcall(tg.timeout, 0.03, s.read, s)
+print(ok, err.code)
+s:close()
+""") == ["false\ttimeout"]
 
 
 # --- listeners
