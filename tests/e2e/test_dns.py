@@ -249,10 +249,12 @@ def test_the_second_server(first):
 
 
 def test_garbage_is_ignored():
+    """Answers to other questions are no answers. What is no message at all makes newer c-ares ask once more."""
     def script(query):
         wrong_id = query.answer(("A", "192.0.2.66", 300), number=query.id ^ 1)
         wrong_question = query.answer(("A", "192.0.2.67", 300), question=b"\x01y\x04test\0" + query.question[-4:])
-        return [b"", b"\0" * 5, b"\xff" * 600, wrong_id, wrong_question, addresses()(query)]
+        garbage = [b"", b"\0" * 5, b"\xff" * 600] if server.count() == 1 else []
+        return [*garbage, wrong_id, wrong_question, addresses()(query)]
     with NameServer(script) as server:
         assert one('show(tg.dns.lookup("x.test", { family = 4 }))', [server.address]) == ["192.0.2.1"]
 
