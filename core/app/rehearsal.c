@@ -48,6 +48,28 @@ static void stop_vm(struct tg_rehearsal *rehearsal, struct tg_vm *vm) {
   tg_generation_free_vm(vm);
 }
 
+/* What guests leave is told from what on_start has begun by a scope of its own. */
+static void hire(struct tg_rehearsal *rehearsal, struct tg_rehearsal_worker *worker, char **why) {
+  unsigned index = (unsigned)(worker - rehearsal->workers);
+  worker->vm = new_vm(rehearsal, TG_ROLE_WORKER, index, why);
+  if (!worker->vm) return;
+  worker->root = worker->vm->root;
+  tg_scope_init(&worker->guests, worker->vm, NULL);
+  worker->vm->root = &worker->guests;
+}
+
+void tg_rehearsal_dismiss(struct tg_rehearsal *rehearsal, struct tg_rehearsal_worker *worker) {
+  struct tg_vm *vm = worker->vm;
+  TG_CHECK(!worker->guest);
+  tg_scope_cancel(&worker->guests, "shutdown");
+  tg_scope_cancel(worker->root, "shutdown");
+  turn_until_empty(rehearsal, vm);
+  tg_scope_deinit(&worker->guests);
+  vm->root = worker->root;
+  stop_vm(rehearsal, vm);
+  worker->vm = NULL;
+}
+
 /* ---- guests ---- */
 
 static void on_keep(struct tg_loop_job *job) {
@@ -81,8 +103,7 @@ static void seat_guests(struct tg_rehearsal *rehearsal) {
     struct tg_rehearsal_guest *guest = TG_CONTAINER(link, struct tg_rehearsal_guest, link);
     char *why = NULL;
     worker->guest = guest;
-    if (!worker->vm)
-      worker->vm = new_vm(rehearsal, TG_ROLE_WORKER, (unsigned)(worker - rehearsal->workers), &why);
+    if (!worker->vm) hire(rehearsal, worker, &why);
     guest->begin(guest, worker->vm, why ? why : "out of memory");
     free(why);
   }
@@ -187,7 +208,9 @@ int tg_rehearsal_open(struct tg_rehearsal *rehearsal, struct tg_offline *offline
 
 void tg_rehearsal_close(struct tg_rehearsal *rehearsal) {
   if (rehearsal->vm) stop_vm(rehearsal, rehearsal->vm);
+  while (tg_rehearsal_busy(rehearsal) && !tg_rehearsal_idle(rehearsal))
+    tg_rehearsal_turn(rehearsal);
   for (int i = 0; i < TG_REHEARSAL_WORKERS; i++)
-    if (rehearsal->workers[i].vm) stop_vm(rehearsal, rehearsal->workers[i].vm);
+    if (rehearsal->workers[i].vm) tg_rehearsal_dismiss(rehearsal, &rehearsal->workers[i]);
   tg_loop_job_remove(&rehearsal->keeper);
 }

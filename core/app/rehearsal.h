@@ -12,6 +12,7 @@
 
 #include "app/offline.h"
 #include "base/list.h"
+#include "script/scope.h"
 #include "server/routing.h"
 
 #define TG_REHEARSAL_WORKERS 8
@@ -23,8 +24,10 @@ struct tg_rehearsal {
   struct tg_loop_job keeper; /* holds the clock while something waits for a worker */
   struct tg_list waiting;    /* guests without a worker */
   struct tg_rehearsal_worker {
-    struct tg_vm *vm;
+    struct tg_vm *vm;                 /* NULL until it is needed */
     struct tg_rehearsal_guest *guest; /* what it runs; NULL: free */
+    struct tg_scope *root;            /* the state's own: what on_start has begun */
+    struct tg_scope guests;           /* the application's scope for its guests */
   } workers[TG_REHEARSAL_WORKERS];
   uint64_t requests; /* for their numbers */
 };
@@ -52,6 +55,9 @@ bool tg_rehearsal_idle(struct tg_rehearsal *rehearsal);
 
 /* Does a worker run something, or does something wait for one? */
 bool tg_rehearsal_busy(const struct tg_rehearsal *rehearsal);
+
+/* Ends a worker that has no guest, and whatever its guests have left; the next one gets another. */
+void tg_rehearsal_dismiss(struct tg_rehearsal *rehearsal, struct tg_rehearsal_worker *worker);
 
 /* A guest waits for a worker of its own; `begin` is called when it has one. */
 void tg_rehearsal_admit(struct tg_rehearsal *rehearsal, struct tg_rehearsal_guest *guest);

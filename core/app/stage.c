@@ -226,21 +226,42 @@ static void list_handles(lua_State *L, const struct tg_scope *scope) {  // .. li
   }
 }
 
+/* Tasks that are alive in the application's scopes of the stage and of the workers. */
+static unsigned count_left(const struct tg_stages *stages) {
+  unsigned count = count_tasks(&stages->top->application);
+  const struct tg_rehearsal_worker *worker = stages->rehearsal->workers;
+  for (int i = 0; i < TG_REHEARSAL_WORKERS; i++, worker++)
+    if (worker->vm) count += count_tasks(&worker->guests);
+  return count;
+}
+
+/* What is left in a worker ends with its state. */
+static void list_workers(lua_State *L, struct tg_stages *stages) {  // .. list
+  struct tg_rehearsal_worker *worker = stages->rehearsal->workers;
+  for (int i = 0; i < TG_REHEARSAL_WORKERS; i++, worker++) {
+    if (!worker->vm || worker->guest) continue;
+    if (!count_tasks(&worker->guests) && tg_list_empty(&worker->guests.owned)) continue;
+    list_tasks(L, &worker->guests);
+    list_handles(L, &worker->guests);
+    tg_rehearsal_dismiss(stages->rehearsal, worker);
+  }
+}
+
 static void on_grace_over(struct tg_timer *timer) {
   (void)timer;
 }
 
-/* Gives what is in the application's scope the time that it has at a shutdown. */
-static void wait_for_rest(struct tg_stages *stages, const struct tg_scope *scope) {
+/* Gives what is in the application's scopes the time that it has at a shutdown. */
+static void wait_for_rest(struct tg_stages *stages) {
   struct tg_rehearsal *rehearsal = stages->rehearsal;
   struct tg_loop *loop = vm_of(stages)->loop;
   struct tg_timer timer = {0};
   uint64_t grace = stages->clock->real ? GRACE_REAL : GRACE;
-  if (!count_tasks(scope) && !tg_rehearsal_busy(rehearsal)) return;
+  if (!count_left(stages) && !tg_rehearsal_busy(rehearsal)) return;
   if (tg_timer_start(&loop->timers, &timer, tg_loop_time(loop) + grace, on_grace_over)) return;
   start_limit(stages, CANCEL_TIME, LOOK_EVERY);
   while (tg_timer_active(&timer) && !stages->late &&
-         (count_tasks(scope) || tg_rehearsal_busy(rehearsal)))
+         (count_left(stages) || tg_rehearsal_busy(rehearsal)))
     tg_rehearsal_turn(rehearsal);
   stop_limit(stages);
   tg_timer_stop(&loop->timers, &timer);
@@ -263,9 +284,10 @@ static int l_close(lua_State *L) {
   lua_newtable(L);  // list
   if (drained) {
     tg_scope_close_owned(&stage->own);
-    wait_for_rest(stages, &stage->application);
+    wait_for_rest(stages);
     list_tasks(L, &stage->application);
     list_handles(L, &stage->application);
+    list_workers(L, stages);
     tg_scope_cancel(&stage->application, "shutdown");
     drained = drain(stages, &stage->application);
   }
@@ -296,12 +318,16 @@ static int l_clock(lua_State *L) {
   return 0;
 }
 
-/* references(): coroutines are those of tasks, which are kept to be used again. */
+/* references(): coroutines are those of tasks, and userdata without a metatable tickets of
+ * requests; both are kept to be used again. */
 static int l_references(lua_State *L) {
   lua_Integer count = 0;
   for (lua_pushnil(L); lua_next(L, LUA_REGISTRYINDEX); lua_pop(L, 1)) {  // .. key value
     int type = lua_type(L, -1);
-    if (lua_type(L, -2) == LUA_TNUMBER && type != LUA_TNUMBER && type != LUA_TTHREAD) count++;
+    if (lua_type(L, -2) != LUA_TNUMBER || type == LUA_TNUMBER || type == LUA_TTHREAD) continue;
+    if (type == LUA_TUSERDATA && !lua_getmetatable(L, -1)) continue;
+    if (type == LUA_TUSERDATA) lua_pop(L, 1);
+    count++;
   }
   lua_pushinteger(L, count);
   return 1;

@@ -383,6 +383,24 @@ def test_T6_the_clock_waits_for_what_comes_from_outside(tmp_path):
     """)
 
 
+def test_T6_the_clock_waits_for_files_and_processes(tmp_path):
+    passes(tmp_path, """
+    local path, order = os.tmpname(), {}
+    finally(function() os.remove(path) end)
+    tg.fs.write(path, ("x"):rep(1000000))
+    tg.gather(
+      function() tg.sleep(3600) order[#order + 1] = "hour" end,
+      function() for _ = 1, 20 do assert.equal(1000000, #tg.fs.read(path)) end order[#order + 1] = "files" end)
+    assert.same({ "files", "hour" }, order)
+    local t = tg.now()
+    tg.gather(
+      function() tg.sleep(3600) order[#order + 1] = "hour" end,
+      function() tg.process.run({ "sleep", "0.2" }) assert.is_true(tg.now() - t >= 0.2) order[#order + 1] = "process" end)
+    assert.same({ "files", "hour", "process", "hour" }, order)
+    assert.is_true(tg.now() - t >= 3600)
+    """)
+
+
 def test_T6_a_deadline_beside_a_silent_socket_comes_in_real_time(tmp_path):
     row = only(tmp_path, """
     local listener = tg.net.listen("127.0.0.1:0")
@@ -433,6 +451,45 @@ def test_a_handle_in_the_application_scope_is_a_leak(tmp_path):
     row = only(tmp_path, '\n  local listener = tg.net.listen("127.0.0.1:0")\n  listener:detach()')
     assert row["status"] == "failed"
     assert row["message"] == "leak: a handle was left open in the application's scope: opened at tests/one_spec.lua:5"
+
+
+def test_references_of_C_are_counted(tmp_path):
+    body = "local registry = debug.getregistry() for i = 1, 100 do registry[#registry + 1] = {} end"
+    row = only(tmp_path, body, files={"tidegate.lua": "return { grants = { debug = true } }"})
+    assert row["status"] == "failed" and re.fullmatch("leak: 100 references were left in the registry", row["message"]), row
+
+
+def test_many_requests_at_once_leave_nothing(tmp_path):
+    passes(tmp_path, """
+    local list = {}
+    for i = 1, 200 do list[i] = i end
+    tg.map(list, function(i) assert.equal(tostring(i), tg.test.get("/", { query = { name = i } }):json().hello) end, { limit = 200 })
+    """)
+
+
+def test_a_task_that_is_left_in_a_worker_is_a_leak(tmp_path):
+    route = """
+    local tg = require "tidegate"
+    return { ["GET /"] = { blocking = true, run = function()
+      LOADS = tg.shared("loads"):incr("calls")
+      tg.background(function()
+        tg.sleep(1000)
+      end)
+      return LOADS
+    end } }
+    """.replace("LOADS = ", "local loads = ").replace("return LOADS", "return tostring(loads)")
+    config = """
+    local tg = require "tidegate"
+    return { on_start = function() if tg.role == "worker" then tg.every(60, function() end) end end }
+    """
+    spec = """
+    local tg = require "tidegate"
+    it("leaves it", function() tg.test.get("/left") end)
+    it("is not disturbed", function() assert.equal("worker", tg.test.get("/blocking"):text()) end)
+    """
+    rows = run(app(tmp_path, {"a": spec}, {"routes/left.lua": route, "tidegate.lua": config}), "--json").tests
+    assert rows["leaves it"]["status"] == "failed" and "a task is still alive: started at routes/left.lua:5" in rows["leaves it"]["message"]
+    assert rows["is not disturbed"]["status"] == "passed", rows
 
 
 def test_what_ends_with_its_test_is_no_leak(tmp_path):
