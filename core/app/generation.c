@@ -13,14 +13,10 @@
 
 #include "app/route_list.h"
 #include "base/check.h"
-#include "base/escape.h"
 #include "base/log_record.h"
 #include "script/error.h"
 #include "script/task.h"
 #include "script/watch.h"
-
-/* CPU time that the loading of one state, or a hook without a pause, may take. */
-#define LOAD_BUDGET (5 * TG_SECOND)
 
 /* ---- references ---- */
 
@@ -97,27 +93,6 @@ static void keep_bytecode(lua_State *L, int compiled, struct tg_bundle *bundle) 
   }
 }
 
-/* Renders the list of errors at `errors`; throws when that fails. */
-static void report(lua_State *L, int errors, const struct tg_bundle *bundle,
-                   struct tg_load_errors *out) {
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "tidegate._core.report");
-  lua_call(L, 1, 1);         // .. report
-  lua_pushvalue(L, errors);  // .. report errors
-  lua_newtable(L);           // .. report errors sources
-  for (size_t i = 0; i < bundle->count; i++) {
-    lua_pushlstring(L, bundle->files[i].source.ptr ? bundle->files[i].source.ptr : "",
-                    bundle->files[i].source.len);
-    lua_setfield(L, -2, bundle->files[i].path);
-  }
-  size_t count = lua_objlen(L, errors);
-  lua_call(L, 2, 2);  // .. text json
-  out->count = count;
-  out->text = strdup(lua_tostring(L, -2));
-  out->json = strdup(lua_tostring(L, -1));
-  lua_pop(L, 2);
-}
-
 static void keep_hook(lua_State *L, int app, const char *name, int *ref) {
   lua_getfield(L, app, "hooks");
   lua_getfield(L, -1, name);  // .. hooks fn
@@ -144,7 +119,7 @@ static int l_load(lua_State *L) {
     if (lua_objlen(L, 3) == 0) tg_route_list_build(L, 6, 3, generation);
   }
   if (lua_objlen(L, 3) != 0) {
-    report(L, 3, generation->bundle, loading->errors);
+    tg_load_errors_report(loading->errors, L, 3, generation->bundle);
     return 0;
   }
   lua_getfield(L, 2, "routes");
@@ -152,152 +127,6 @@ static int l_load(lua_State *L) {
   keep_hook(L, 2, "on_stop", &state->on_stop_ref);
   keep_hook(L, 2, "on_start", &state->on_start_ref);
   return 0;
-}
-
-/* Errors that no Lua state has seen: text and JSON are made here. */
-static tg_status write_faults(const struct tg_bundle_fault *faults, size_t count,
-                              struct tg_buffer *text, struct tg_buffer *json) {
-  tg_status status = TG_OK;
-  for (size_t i = 0; i < count && !status; i++) {
-    const struct tg_bundle_fault *fault = &faults[i];
-    status = tg_buffer_format(text, "%serror: %s\n", i ? "\n" : "", fault->message);
-    if (!status && fault->path) status = tg_buffer_format(text, " --> %s\n", fault->path);
-    if (!status) status = tg_buffer_format(json, "%s{\"message\":", i ? "," : "[");
-    if (!status) status = tg_escape_append(json, tg_slice_cstr(fault->message));
-    if (!status && fault->path) status = tg_buffer_format(json, ",\"file\":");
-    if (!status && fault->path) status = tg_escape_append(json, tg_slice_cstr(fault->path));
-    if (!status) status = tg_buffer_append(json, "}", 1);
-  }
-  if (!status) status = tg_buffer_append(text, "", 1);
-  return status ? status : tg_buffer_append(json, "]", 2);
-}
-
-static void faults_to_errors(const struct tg_bundle_fault *faults, size_t count,
-                             struct tg_load_errors *errors) {
-  struct tg_buffer text = {0}, json = {0};
-  errors->count = count;
-  if (write_faults(faults, count, &text, &json) == TG_OK) {
-    errors->text = text.data;
-    errors->json = json.data;
-  } else { /* those who show them have words for that */
-    tg_buffer_deinit(&text);
-    tg_buffer_deinit(&json);
-  }
-}
-
-static void plain_error(struct tg_load_errors *errors, const char *text) {
-  faults_to_errors(&(struct tg_bundle_fault){.message = (char *)text}, 1, errors);
-}
-
-struct raised {
-  struct tg_error_view view;
-  struct tg_load_errors *errors;
-};
-
-/* Lua's own messages begin with their place, which is shown apart. */
-static struct tg_slice without_place(const struct tg_error_view *view) {
-  struct tg_slice message = tg_buffer_slice(&view->message);
-  size_t len = strlen(view->place);
-  if (len && message.len > len + 2 && memcmp(message.ptr, view->place, len) == 0 &&
-      memcmp(message.ptr + len, ": ", 2) == 0)
-    return tg_slice(message.ptr + len + 2, message.len - len - 2);
-  return tg_slice(message.ptr ? message.ptr : "", message.len);
-}
-
-static int l_report_raised(lua_State *L) {
-  struct raised *raised = lua_touserdata(L, 1);
-  const struct tg_app_state *state = tg_vm_of(L)->owner;
-  struct tg_slice message = without_place(&raised->view);
-  const char *colon = strrchr(raised->view.place, ':');
-  lua_settop(L, 0);
-  lua_newtable(L);
-  lua_newtable(L);  // errors error
-  lua_pushlstring(L, message.ptr, message.len), lua_setfield(L, 2, "message");
-  if (colon) {
-    lua_pushlstring(L, raised->view.place, (size_t)(colon - raised->view.place));
-    lua_setfield(L, 2, "file");
-    lua_pushinteger(L, (lua_Integer)strtol(colon + 1, NULL, 10)), lua_setfield(L, 2, "line");
-  }
-  lua_rawseti(L, 1, 1);
-  report(L, 1, state->generation->bundle, raised->errors);
-  return 0;
-}
-
-/* `instead` (may be NULL) is what is said at the error's place, where we know better. */
-static void script_error(struct tg_load_errors *errors, lua_State *L, lua_State *from,
-                         const char *instead) {
-  struct raised raised = {.errors = errors};
-  tg_error_view_init(&raised.view, L, from, -1);
-  if (instead) {
-    tg_buffer_clear(&raised.view.message);
-    (void)!tg_buffer_append(&raised.view.message, instead, strlen(instead));
-  }
-  if (lua_cpcall(L, l_report_raised, &raised) != 0) {
-    lua_pop(L, 1);
-    struct tg_slice message = tg_buffer_slice(&raised.view.message);
-    char text[4096];
-    snprintf(text, sizeof text, "%.*s", (int)message.len, message.ptr ? message.ptr : "");
-    plain_error(errors, text);
-  }
-  tg_error_view_deinit(&raised.view);
-}
-
-/* ---- hooks ---- */
-
-struct hook {
-  int ref;
-  const char *name, *setting; /* for messages; the setting is the one that `most` comes from */
-  uint64_t most;              /* nanoseconds: then it is cancelled */
-  struct tg_starting *starting;
-  struct tg_load_errors *errors;
-  bool ended;
-  tg_status status;
-};
-
-void tg_starting_cancel(struct tg_starting *starting, const char *reason) {
-  starting->cancelled = true;
-  if (starting->scope) tg_scope_cancel(starting->scope, reason);
-}
-
-static void on_hook_ended(struct tg_task *task, tg_status status, int nresults) {
-  struct hook *hook = task->owner;
-  (void)nresults;
-  hook->ended = true;
-  hook->status = status;
-  if (status) {
-    char late[128];
-    snprintf(late, sizeof late, "%s did not end within %.3g s (%s)", hook->name,
-             (double)hook->most / 1e9, hook->setting);
-    script_error(hook->errors, task->vm->L, task->co, task->home->timed_out ? late : NULL);
-  }
-  tg_loop_stop(task->vm->loop); /* else a hook that ends in a job would leave the loop waiting */
-}
-
-static void on_hook_scope_emptied(struct tg_scope *scope) {
-  tg_loop_stop(scope->vm->loop);
-}
-
-/* Runs a hook as a task on the state's present loop, until it has ended with all that it has
- * spawned: the loop of a state that serves is another one. It has a scope of its own, because the
- * application's may have been cancelled when on_stop runs. */
-static bool run_hook(struct tg_vm *vm, struct hook *hook) {
-  struct tg_scope own;
-  tg_scope_init(&own, vm, NULL);
-  own.emptied = on_hook_scope_emptied;
-  struct tg_task *task = tg_task_new(vm, &own, 0);
-  if (task) {
-    task->owner = hook;
-    task->ended = on_hook_ended;
-    task->cpu_budget = LOAD_BUDGET;
-    (void)!tg_scope_deadline(&own, tg_loop_time(vm->loop) + hook->most);
-    if (hook->starting) hook->starting->scope = &own;
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, hook->ref);
-    tg_task_start(task, 0);
-    while (!hook->ended || own.total) uv_run(&vm->loop->uv, UV_RUN_ONCE);
-    if (hook->starting) hook->starting->scope = NULL;
-  }
-  tg_scope_deinit(&own);
-  return task && hook->status == TG_OK;
 }
 
 /* ---- states ---- */
@@ -309,7 +138,7 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
   struct tg_vm *vm = tg_vm_new(host, loop, role, index, &why);
   struct tg_app_state *state = calloc(1, sizeof *state);
   if (!vm || !state) {
-    plain_error(errors, why ? why : "out of memory");
+    tg_load_errors_set_text(errors, why ? why : "out of memory");
     free(why);
     if (vm) tg_vm_free(vm);
     free(state);
@@ -324,12 +153,12 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
   tg_generation_hold(generation);
   struct loading loading = {generation, vm, lead, errors};
   vm->watch = watch;
-  if (watch) tg_watch_enter(watch, vm, LOAD_BUDGET);
+  if (watch) tg_watch_enter(watch, vm, TG_LOAD_BUDGET);
   int rc = lua_cpcall(vm->L, l_load, &loading);
   if (watch) tg_watch_leave(watch);
   vm->watch = NULL;
   if (rc != 0) {
-    if (!errors->count) script_error(errors, vm->L, vm->L, NULL);
+    if (!errors->count) tg_load_errors_set_raised(errors, generation->bundle, vm->L, vm->L, NULL);
     lua_pop(vm->L, 1);
   }
   if (!errors->count) return vm;
@@ -340,14 +169,14 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
 static bool start_vm(struct tg_vm *vm, struct tg_starting *starting,
                      struct tg_load_errors *errors) {
   struct tg_app_state *state = vm->owner;
-  struct hook hook = {.ref = state->on_start_ref,
-                      .name = "on_start",
-                      .setting = "timeouts.start",
-                      .most = state->generation->config.settings.timeouts_start,
-                      .starting = starting,
-                      .errors = errors};
+  struct tg_hook hook = {.ref = state->on_start_ref,
+                         .name = "on_start",
+                         .setting = "timeouts.start",
+                         .most = state->generation->config.settings.timeouts_start,
+                         .starting = starting,
+                         .errors = errors};
   if (starting && starting->cancelled) return false;
-  state->started = hook.ref == LUA_NOREF || run_hook(vm, &hook);
+  state->started = hook.ref == LUA_NOREF || tg_hook_run(&hook, vm);
   return state->started;
 }
 
@@ -380,12 +209,12 @@ static void run_on_stop(struct tg_vm *vm) {
   struct tg_app_state *state = vm->owner;
   struct tg_load_errors errors = {0};
   uint64_t most = vm->host->settings->timeouts_drain;
-  struct hook hook = {.ref = state->on_stop_ref,
-                      .name = "on_stop",
-                      .setting = "timeouts.drain",
-                      .most = most < TG_SECOND ? TG_SECOND : most,
-                      .errors = &errors};
-  if (!run_hook(vm, &hook)) log_stop(vm, &errors);
+  struct tg_hook hook = {.ref = state->on_stop_ref,
+                         .name = "on_stop",
+                         .setting = "timeouts.drain",
+                         .most = most < TG_SECOND ? TG_SECOND : most,
+                         .errors = &errors};
+  if (!tg_hook_run(&hook, vm)) log_stop(vm, &errors);
   tg_load_errors_deinit(&errors);
 }
 
@@ -474,27 +303,21 @@ struct tg_generation *tg_generation_build(const struct tg_build *build,
   tg_status status = tg_bundle_read(build->dir, build->config, &bundle, &faults, &fault_count);
   if (status) {
     if (fault_count)
-      faults_to_errors(faults, fault_count, errors);
+      tg_load_errors_set_faults(errors, faults, fault_count);
     else
-      plain_error(errors, tg_status_text(status));
+      tg_load_errors_set_text(errors, tg_status_text(status));
     tg_bundle_faults_free(faults, fault_count);
     return NULL;
   }
   struct tg_generation *generation = new_generation(build);
   if (!generation) {
-    plain_error(errors, "out of memory");
+    tg_load_errors_set_text(errors, "out of memory");
     tg_bundle_free(bundle);
     return NULL;
   }
   generation->bundle = bundle;
   if (load_states(generation, build, errors)) return generation;
-  if (!errors->count) plain_error(errors, "the application could not be started");
+  if (!errors->count) tg_load_errors_set_text(errors, "the application could not be started");
   give_up(generation, build);
   return NULL;
-}
-
-void tg_load_errors_deinit(struct tg_load_errors *errors) {
-  free(errors->text);
-  free(errors->json);
-  *errors = (struct tg_load_errors){0};
 }

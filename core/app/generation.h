@@ -11,11 +11,12 @@
 #include <stdint.h>
 
 #include "app/bundle.h"
+#include "app/hook.h"
+#include "app/load_errors.h"
 #include "script/vm.h"
 #include "server/routing.h"
 
 struct tg_generation;
-struct tg_scope;
 struct tg_watch;
 
 /* What of tidegate.lua belongs to the process and not to a state. */
@@ -30,14 +31,6 @@ struct tg_config {
   size_t pool_count;
   char log_level[8];  /* "" where it is not said */
   char log_access[8]; /* "json", "text", "off", or "" */
-};
-
-/* Why an application cannot be built: text in the caret form for people, a JSON array for programs.
- */
-struct tg_load_errors {
-  size_t count;
-  char *text;
-  char *json;
 };
 
 struct tg_generation {
@@ -68,15 +61,6 @@ struct tg_app_state {
   bool stopped; /* on_stop has run, where there was something to stop */
 };
 
-/* Where a thread's on_start can be reached while it suspends: it runs the thread's loop itself. */
-struct tg_starting {
-  struct tg_scope *scope; /* of the hook that runs; NULL: none does */
-  bool cancelled;         /* none begins any more */
-};
-
-/* Cancels the on_start that runs, and all that would follow. The thread's own, from its loop. */
-void tg_starting_cancel(struct tg_starting *starting, const char *reason);
-
 struct tg_build {
   struct tg_host *host;
   struct tg_loop *loop; /* the builder's own: on_start runs here */
@@ -95,8 +79,6 @@ struct tg_build {
  * On the thread whose stack is large enough for Lua. */
 struct tg_generation *tg_generation_build(const struct tg_build *build,
                                           struct tg_load_errors *errors);
-
-void tg_load_errors_deinit(struct tg_load_errors *errors);
 
 /* Makes one more state of the generation, for a worker, on the worker's thread and loop. The state
  * holds a reference. NULL with *error (malloc'ed) when it fails. */
