@@ -2,6 +2,7 @@
 #include "app/cli.h"
 
 #include <luajit.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
@@ -95,6 +96,8 @@ int tg_cli_main(int argc, char **argv) {
   struct tg_options options;
   int exit = tg_options_parse(&options, argc, argv);
   if (exit) return exit;
+  /* Whoever starts us may ignore it, and then nobody could see how a child process ended. */
+  signal(SIGCHLD, SIG_DFL);
   const struct tg_command *command = tg_command_find(options.command);
   if (options.help && strcmp(options.command, "help") != 0)
     help_command(command);

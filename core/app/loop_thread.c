@@ -46,6 +46,7 @@ static void on_vm_idle(struct tg_vm *vm) {
   thread->vms_left--;
   tg_list_remove(&state->link);
   state->generation->vms[vm->index] = NULL;
+  tg_scope_close_owned(vm->root); /* what was detached hangs on this loop */
   tg_builder_close_vm(process->builder, vm);
   check_ended(thread);
 }

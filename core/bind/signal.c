@@ -44,7 +44,7 @@ static int l_watch(lua_State *L) {
   return 1;
 }
 
-/* add(name, fn): fn is started, without arguments, whenever the signal has come. */
+/* add(name, fn): fn is called, outside of any task, whenever the signal has come. */
 static int l_add(lua_State *L) {
   int number = number_of(luaL_checkstring(L, 1));
   luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -67,34 +67,27 @@ static int l_is_first(lua_State *L) {
   return 1;
 }
 
-static void complain(struct tg_vm *vm) {
-  struct tg_log_record record;
-  if (!vm->host->log || !tg_log_enabled(vm->host->log, TG_LOG_ERROR)) return;
-  tg_log_record_begin(&record, vm->host->log, TG_LOG_ERROR,
-                      TG_SLICE("a handler of tg.on_signal could not be started: too many tasks"));
-  tg_log_record_end(&record, vm->host->log);
-}
-
 static int l_deliver(lua_State *L) {
-  struct tg_vm *vm = tg_vm_of(L);
   const int *number = lua_touserdata(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, LISTS);  // number lists|nil
   if (!lua_istable(L, 2)) return 0;
   lua_rawgeti(L, 2, *number);  // number lists list|nil
-  if (!lua_istable(L, 3)) return 0;
-  for (int i = 1; i <= (int)lua_objlen(L, 3); i++) {
-    struct tg_task *task = tg_task_new(vm, vm->root, 1);
-    if (!task) {
-      complain(vm);
-      return 0;
-    }
+  for (int i = 1; lua_istable(L, 3) && i <= (int)lua_objlen(L, 3); i++) {
     lua_rawgeti(L, 3, i);
-    lua_xmove(L, task->co, 1);
-    tg_task_start(task, 0);
+    lua_call(L, 0, 0);
   }
   return 0;
 }
 
+static void complain(struct tg_vm *vm) {
+  struct tg_log_record record;
+  if (!vm->host->log || !tg_log_enabled(vm->host->log, TG_LOG_ERROR)) return;
+  tg_log_record_begin(&record, vm->host->log, TG_LOG_ERROR,
+                      TG_SLICE("a handler of tg.on_signal could not be started"));
+  tg_log_record_end(&record, vm->host->log);
+}
+
+/* The functions only start tasks; what fails is memory, or the number of tasks. */
 void tg_signal_deliver(struct tg_vm *vm, int number) {
   if (lua_cpcall(vm->L, l_deliver, &number) == 0) return;
   lua_pop(vm->L, 1);

@@ -4,7 +4,7 @@
 
 struct tg_vm;
 
-/* Starts what the state has registered for the signal, each in a task of the application's scope.
+/* Starts what the state has registered for the signal, each in a background task.
  * On the thread of the state's loop, outside of any task. */
 void tg_signal_deliver(struct tg_vm *vm, int number);
 

@@ -14,23 +14,30 @@ local refusals = {
 
 -- A signal that comes while its handler runs lets it run once more, not twice at a time.
 local function starter(name, fn, place)
-  local what = ("the handler of %s set at %s failed"):format(name, place)
+  local what = ("the handler of %s set at %s"):format(name, place)
   local running, again = false, false
-  return function()
-    again = true
-    if running then
-      return
-    end
-    running = true
-    while again and not core.cancelled() do
-      again = false
-      local ok, err = tasks.run_child(fn, name)
-      if not ok and not core.is_cancelled(err) then
-        tasks.report(what, err)
-      end
-    end
+  local start
+
+  local function run()
+    local ok, err = core.raw_xpcall(fn, tasks.on_error, name)
     running = false
+    if again and not core.cancelled() then
+      start()
+    end
+    if not ok then
+      error(err, 0)
+    end
   end
+
+  function start()
+    again = running
+    if not running then
+      running = true
+      tasks.background_as(what, run)
+    end
+  end
+
+  return start
 end
 
 --- Runs fn(name) in a task of the application's scope whenever the process gets the signal: in one loop of the process,
