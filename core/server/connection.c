@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "server/departure.h"
 
 #define PENDING_MAX 65536u
 #define LINGER_TIME (2 * TG_SECOND)
@@ -31,6 +32,7 @@ static uint64_t now(const struct tg_connection *conn) {
 static void close_now(struct tg_connection *conn) {
   if (conn->closed) return;
   conn->closed = true;
+  tg_departure_forget(conn);
   tg_wheel_remove(&conn->server->loop->wheel, &conn->deadline);
   tg_stream_close(&conn->stream);
 }
@@ -238,6 +240,7 @@ static void after_feeding(struct tg_connection *conn) {
   }
   keep_reading(conn);
   tg_connection_update_deadline(conn);
+  if (conn->eof) tg_departure_watch(conn);
 }
 
 /* Looks at the bytes that wait. */
@@ -314,6 +317,7 @@ static void on_closed(struct tg_stream *stream) {
 void tg_connection_advance(struct tg_connection *conn) {
   struct tg_exchange *exchange = conn->exchange;
   conn->exchange = NULL;
+  tg_departure_forget(conn);
   conn->touched = true;
   conn->served++;
   if (exchange->close || conn->server->draining) conn->close = true;
