@@ -55,12 +55,38 @@ static void free_events(struct tg_list *events) {
 static void release(struct watch *watch) {
   if (--watch->refs) return;
   free_events(&watch->events);
-  tg_notify_close(&watch->notify);
   free(watch);
 }
 
+struct end_job {
+  struct tg_fs_job job;
+  struct tg_notify notify;
+};
+
+static tg_status run_end(struct tg_fs_job *job) {
+  tg_notify_close(&TG_CONTAINER(job, struct end_job, job)->notify);
+  return TG_OK;
+}
+
+static const struct tg_fs_kind end_kind = {.size = sizeof(struct end_job), .run = run_end};
+
+/* The kernel takes its time to let go of many folders. */
+static void end_notify(struct watch *watch) {
+  struct end_job *end = calloc(1, sizeof *end);
+  if (end) {
+    end->job.kind = &end_kind;
+    end->notify = watch->notify;
+    tg_fs_job_start_alone(watch->loop, &end->job);
+  } else {
+    tg_notify_close(&watch->notify);
+  }
+  watch->notify = (struct tg_notify){.fd = -1};
+}
+
 static void on_closed(uv_handle_t *handle) {
-  release(TG_CONTAINER(handle, struct watch, poll));
+  struct watch *watch = TG_CONTAINER(handle, struct watch, poll);
+  if (!watch->draining && watch->notify.fd >= 0) end_notify(watch);
+  release(watch);
 }
 
 static void wake(struct watch *watch) {
@@ -116,6 +142,7 @@ static void back_drain(struct tg_fs_job *job) {
   }
   free_events(&drain->events);
   if (!watch->closed && (watch->waiting || watch->notify.ended)) wake(watch);
+  if (watch->closed) end_notify(watch);
   poll_if_room(watch);
   release(watch);
 }

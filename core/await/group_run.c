@@ -164,9 +164,8 @@ static int push_outcome(lua_State *L, const struct outcome *outcome) {
   if (!outcome->unpacked) return 5;
   int results = lua_gettop(L), count = (int)outcome->count;
   luaL_checkstack(L, count + 1, "too many results");
-  for (int i = 2; i <= count; i++) lua_rawgeti(L, results, i);
-  lua_rawgeti(L, results, 1);
-  lua_replace(L, results);
+  for (int i = 1; i <= count; i++) lua_rawgeti(L, results, i);
+  lua_remove(L, results);
   return 4 + count;
 }
 
@@ -179,7 +178,7 @@ static int finish(struct tg_op *op, lua_State *L) {
       .first = group->first,
       .count = group->count,
       .is_list = group->is_list,
-      .unpacked = (group->mode & UNPACK) && group->failures_ref == LUA_NOREF && group->count,
+      .unpacked = (group->mode & UNPACK) && group->failures_ref == LUA_NOREF,
       .is_lost = group->is_lost,
   };
   tg_scope_deinit(&group->scope);

@@ -318,6 +318,11 @@ static int l_read(lua_State *L) {
 
 static void push_message(lua_State *L, int value) {  // .. message
   int type = lua_type(L, value);
+  if (type == LUA_TTABLE) {
+    raw_field(L, value, "message");
+    if (lua_type(L, -1) == LUA_TSTRING) return;
+    lua_pop(L, 1);
+  }
   lua_pushvalue(L, value);
   if (type == LUA_TSTRING || type == LUA_TNUMBER) {
     (void)lua_tostring(L, -1);
@@ -325,6 +330,18 @@ static void push_message(lua_State *L, int value) {  // .. message
   }
   lua_pop(L, 1);
   lua_pushfstring(L, "error value of type %s", lua_typename(L, type));
+}
+
+/* A table with a code and a message of its own shows these. */
+static void push_wrapped(lua_State *L, int value) {  // .. object
+  const char *code = "error";
+  if (lua_type(L, value) == LUA_TTABLE) {
+    raw_field(L, value, "code");
+    if (lua_type(L, -1) == LUA_TSTRING) code = lua_tostring(L, -1);
+    lua_pop(L, 1); /* the table holds it */
+  }
+  push_message(L, value);
+  push_object(L, code);
 }
 
 /* From a copy on the C stack: what allocates in Lua may throw, and nothing may be held then. */
@@ -350,8 +367,7 @@ void tg_error_push_failure(lua_State *L, lua_State *from, const char *spawned) {
   lua_xmove(from, L, 1);  // .. value
   int object = lua_gettop(L);
   if (!tg_error_is(L, object)) {
-    push_message(L, object);           // .. value message
-    push_object(L, "error");           // .. value object
+    push_wrapped(L, object);           // .. value object
     lua_insert(L, object);             // .. object value
     lua_setfield(L, object, "value");  // .. object
   }

@@ -203,6 +203,13 @@ static int l_scope_mark(lua_State *L) {
   return 1;
 }
 
+/* scope_unwind(mark): back to what scope_mark has told */
+static int l_scope_unwind(lua_State *L) {
+  struct tg_task *task = tg_vm_of(L)->running;
+  if (task) tg_task_unwind(task, lua_touserdata(L, 1));
+  return 0;
+}
+
 void tg_nursery_open(lua_State *L) {  // .. table
   static const luaL_Reg methods[] = {
       {"cancel", l_cancel}, {"spawn", tg_child_spawn_in}, {NULL, NULL}};
@@ -217,6 +224,7 @@ void tg_nursery_open(lua_State *L) {  // .. table
                                        {"on_defers", l_on_defers},
                                        {"atomic", l_atomic},
                                        {"scope_mark", l_scope_mark},
+                                       {"scope_unwind", l_scope_unwind},
                                        {NULL, NULL}};
   luaL_newmetatable(L, TG_NURSERY_OBJECT);  // .. table meta
   lua_pushcfunction(L, l_gc);

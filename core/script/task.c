@@ -221,9 +221,7 @@ void tg_task_nest_emptied(struct tg_task *task) {
   if (task->state == TG_TASK_ENDING) tg_loop_post(task->vm->loop, &task->job);
 }
 
-/* Only a coroutine that gave itself up by a foreign yield has not left what it entered. */
-static void unwind(struct tg_task *task) {
-  struct tg_scope *base = task->nest ? &task->nest->scope : task->home;
+void tg_task_unwind(struct tg_task *task, const struct tg_scope *base) {
   while (task->scope != base) {
     struct tg_nursery *nursery = TG_CONTAINER(task->scope, struct tg_nursery, scope);
     task->scope = task->scope->parent;
@@ -236,7 +234,8 @@ static void end(struct tg_task *task, int rc) {
   task->failed = rc != 0;
   task->state = TG_TASK_ENDING;
   if (task->op || task->finished) tg_op_abandon(task);
-  unwind(task);
+  /* only a coroutine that gave itself up by a foreign yield has not left what it entered */
+  tg_task_unwind(task, task->nest ? &task->nest->scope : task->home);
   if (task->nest && task->failed) tg_scope_cancel(&task->nest->scope, "failed");
   continue_end(task);
 }

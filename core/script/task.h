@@ -89,6 +89,10 @@ const char *tg_task_reason(const struct tg_task *task);
  * nest, which is made now. NULL without memory. */
 struct tg_nursery *tg_task_nursery(struct tg_task *task);
 
+/* It is in `base` again: the scopes that its code has entered since, and will never leave, are
+ * cancelled. */
+void tg_task_unwind(struct tg_task *task, const struct tg_scope *base);
+
 /* The last of the tasks in its nest has ended; for nursery.c. */
 void tg_task_nest_emptied(struct tg_task *task);
 

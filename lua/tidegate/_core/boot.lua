@@ -7,7 +7,7 @@
 --- @return table boot { tg, env, freeze, thaw, load_app, render, entry, grants }
 return function(core)
   package.loaded["tidegate._core.core"] = core
-  core.raw_pcall, core.raw_xpcall, core.traceback = pcall, xpcall, debug.traceback
+  core.raw_pcall, core.raw_xpcall = pcall, xpcall
 
   local tg = require("tidegate._core.tg")(core)
   package.loaded["tidegate"] = tg

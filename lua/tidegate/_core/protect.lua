@@ -15,7 +15,7 @@ local DEPTH_MAX = 200 -- each level takes room on the C stack
 --- @param core table
 --- @return table functions { pcall, xpcall, coroutine, root }
 return function(core)
-  local mark, nest = core.mark, core.nest
+  local mark, nest, entered = core.mark, core.nest, core.scope_mark
   local is_cancelled, cancelled = core.is_cancelled, core.cancelled
 
   -- A step over its CPU budget ends whatever is around it: the hook would only strike again.
@@ -86,15 +86,21 @@ return function(core)
     core.error_throw("c_boundary", "cannot suspend inside a coroutine that the callback of a C function resumed")
   end
 
-  local function after_resume(co, ok, first, ...)
+  -- Scopes are left by the code that has entered them: whoever resumes a coroutine must not stay inside of one of its.
+  local function after_resume(co, scope, ok, first, ...)
     if ok and first == mark then
       if not isyieldable() then
         give_up()
       end
-      return after_resume(co, resume(co, yield(first, ...)))
+      return after_resume(co, scope, resume(co, yield(first, ...)))
     end
     resumer[co] = false
     nest(-1)
+    if ok and entered() ~= scope then
+      resumer[co] = nil -- and nobody can go on with it
+      core.scope_unwind(scope)
+      core.error_throw("yield_in_scope", "a coroutine yielded inside of tg.timeout, tg.scope or the like, which it must leave first")
+    end
     if not ok and must_go_on(first) then
       error(first, 0)
     end
@@ -122,7 +128,7 @@ return function(core)
       core.error_throw("coroutine_depth", "coroutines are nested deeper than " .. DEPTH_MAX)
     end
     resumer[co] = running() or true
-    return after_resume(co, resume(co, ...))
+    return after_resume(co, entered(), resume(co, ...))
   end
 
   local function create_user(f)

@@ -73,7 +73,7 @@ local function raise_group(failures)
   for _, failure in ipairs(failures) do
     own = own and is_cancelled(failure.err)
   end
-  error(own and failures[1].err or group_error(failures, caller(3)), 0)
+  error(own and failures[1].err or group_error(failures, caller(1)), 0)
 end
 
 --- Logs an error that nobody will see otherwise.
@@ -497,7 +497,7 @@ function M.scope(fn, ...)
   if type(fn) ~= "function" then
     throw("not_function", "tg.scope: got " .. type(fn) .. "; pass function(scope) ... end")
   end
-  local place = caller(2)
+  local place = caller(1)
   local scope = scope_enter(nil, nil, true)
   return after_scope(scope, place, raw_xpcall(fn, keep, scope, ...))
 end
@@ -524,7 +524,7 @@ local function after_timeout(scope, seconds, ok, ...)
   if ok then
     return ...
   elseif timed_out then
-    local err = core.error_new("timeout", ("%g s were over"):format(seconds), { cause = (...), place = caller(3) })
+    local err = core.error_new("timeout", ("%g s were over"):format(seconds), { cause = (...), place = caller(1) })
     error(err, 0)
   end
   error((...), 0)
