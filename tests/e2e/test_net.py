@@ -545,6 +545,107 @@ print(ok, err.code, u.closed)
 """) == ["false\tclosed\tsocket:read: the socket is closed", "false\tclosed\ttrue"]
 
 
+def test_a_cancelled_close_closes(folder):
+    """Close waits for what is queued; cancelling it drops that."""
+    assert run(folder, """
+local l = net.listen("127.0.0.1:0")
+local s = net.connect(l.address)
+local c = l:accept()
+tg.move_on(0.02, c.write, c, ("x"):rep(2e7))
+local start = tg.now()
+print(tg.move_on(0.03, c.close, c))
+print(c.closed, tg.now() - start < 4)
+local ok, err = pcall(s.read_all, s, 2e7)
+print(ok or err.code == "reset")
+""") == ["nil\ttimeout", "true\ttrue", "true"]
+
+
+CHAOS = """
+local seed = SEED
+math.randomseed(seed)
+local random = math.random
+local text = {}
+for i = 0, 9999 do text[#text + 1] = ("%05d,"):format(i) end
+text = table.concat(text)
+local function piece(at, n) -- n bytes of the endless text from byte `at` on
+  local out = {}
+  while n > 0 do
+    local part = text:sub(at % #text + 1, at % #text + n)
+    out[#out + 1] = part
+    at, n = at + #part, n - #part
+  end
+  return table.concat(out)
+end
+local kinds = {
+  function(s) return s:read(random(1, 5000)) end,
+  function(s) return s:read_exactly(random(1, 3000)) end,
+  function(s) local got = s:read_until(",", 100) return got and got .. "," end,
+}
+local checked, ended = 0, {}
+-- Reads with deadlines that often end a read, and checks that every byte comes once and in order.
+local function reader(s)
+  local at = 0
+  while true do
+    local fn = kinds[random(1, 3)]
+    local ok, got, why = pcall(tg.move_on, random() < 0.5 and random() * 0.002 or 5, fn, s)
+    if not ok then
+      local code = got.code
+      ended[code] = (ended[code] or 0) + 1
+      if code == "eof" then
+        local rest = s:read_all()
+        assert(rest == piece(at, #rest))
+      else
+        assert(code == "closed" or code == "reset", tostring(got))
+      end
+      return
+    elseif got then
+      assert(got == piece(at, #got), "bytes were lost or came twice, seed " .. seed)
+      at, checked = at + #got, checked + #got
+    elseif not why then
+      ended["end"] = (ended["end"] or 0) + 1
+      return
+    end
+  end
+end
+local function writer(s)
+  local at, ends = 0, random(1000, 400000)
+  while at < ends do
+    local n = random() < 0.1 and random(1, 600000) or random(1, 2000)
+    local ok, err = pcall(tg.move_on, random() < 0.3 and random() * 0.002 or 5, s.write, s, piece(at, n))
+    at = at + n
+    if not ok then return assert(err.code == "closed" or err.code == "reset", tostring(err)) end
+    if random() < 0.1 then tg.sleep(random() * 0.002) end
+  end
+  pcall(s.shutdown, s)
+end
+local l = net.listen(ADDRESS)
+local server = tg.spawn(function()
+  l:serve(function(s) tg.gather(function() reader(s) end, function() writer(s) end) end)
+end)
+local list = {}
+for i = 1, CLIENTS do list[i] = i end
+tg.map(list, function()
+  local s = net.connect(l.address)
+  local killer = random() < 0.3 and tg.spawn(function() tg.sleep(random() * 0.02) s:close() end)
+  tg.gather(function() reader(s) end, function() writer(s) end)
+  s:close()
+end, { limit = 20 })
+l:close()
+server:join()
+assert(checked > 0)
+print(ended["end"] > 0)
+"""
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "unix:chaos.sock"])
+def test_t1_chaos_keeps_every_byte(folder, address):
+    seed = int(os.environ.get("TIDEGATE_SEED", time.time_ns() % 1_000_000))
+    clients = int(os.environ.get("TIDEGATE_CLIENTS", 100))
+    print("TIDEGATE_SEED", seed)
+    code = CHAOS.replace("SEED", str(seed)).replace("CLIENTS", str(clients)).replace("ADDRESS", f'"{address}"')
+    assert run(folder, code, timeout=60 * SLOW) == ["true"]
+
+
 # --- who owns what
 
 def test_the_end_of_a_request_closes_what_it_opened(folder):
