@@ -28,7 +28,7 @@ struct tg_builder {
   pthread_mutex_t lock;
   pthread_cond_t wake;
   struct tg_list jobs;
-  bool stopping;
+  uint64_t stopping; /* since when; 0: not yet */
   uint64_t given_up; /* builds up to this number */
   const char *reason;
   struct tg_letter cancel; /* look at that: for a build whose on_start suspends */
@@ -89,6 +89,10 @@ static void on_stopped(struct tg_vm *vm) {
 }
 
 static void close_vm(struct tg_builder *builder, struct job *job) {
+  struct tg_app_state *state = job->vm->owner;
+  pthread_mutex_lock(&builder->lock);
+  state->stop_from = builder->stopping;
+  pthread_mutex_unlock(&builder->lock);
   job->vm->loop = &builder->loop;
   job->vm->watch = &builder->watch;
   tg_generation_stop_vm(job->vm, on_stopped);
@@ -144,7 +148,7 @@ struct tg_builder *tg_builder_new(struct tg_watchdog *watchdog) {
 
 void tg_builder_free(struct tg_builder *builder) {
   pthread_mutex_lock(&builder->lock);
-  builder->stopping = true;
+  builder->stopping = tg_clock_now();
   pthread_cond_signal(&builder->wake);
   pthread_mutex_unlock(&builder->lock);
   pthread_join(builder->thread, NULL);

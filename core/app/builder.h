@@ -16,7 +16,8 @@ typedef void (*tg_builder_cb)(void *owner, struct tg_generation *generation,
 /* `watchdog` is borrowed; it must outlive the builder. */
 struct tg_builder *tg_builder_new(struct tg_watchdog *watchdog);
 
-/* Finishes what was asked for, then ends the thread. */
+/* Finishes what was asked for, then ends the thread. States that are still to be closed share the
+ * time of one on_stop. */
 void tg_builder_free(struct tg_builder *builder);
 
 /* Builds; `build` is copied (its strings are borrowed, its loop is the builder's own). */

@@ -18,6 +18,9 @@
 #include "script/task.h"
 #include "script/watch.h"
 
+/* What an on_stop has where those before it have used up the time that they share. */
+#define STOP_LEAST (100 * TG_MILLISECOND)
+
 /* ---- references ---- */
 
 void tg_generation_hold(struct tg_generation *generation) {
@@ -205,14 +208,22 @@ static void log_stop(const struct tg_vm *vm, const struct tg_load_errors *errors
 }
 
 /* A hook that does not end must not keep the process, or the next reload, for ever. */
+static uint64_t time_to_stop(const struct tg_vm *vm) {
+  const struct tg_app_state *state = vm->owner;
+  uint64_t most = vm->host->settings->timeouts_drain, now = tg_clock_now();
+  if (most < TG_SECOND) most = TG_SECOND;
+  if (!state->stop_from) return most;
+  uint64_t due = state->stop_from + most;
+  return due > now + STOP_LEAST ? due - now : STOP_LEAST;
+}
+
 static void run_on_stop(struct tg_vm *vm) {
   struct tg_app_state *state = vm->owner;
   struct tg_load_errors errors = {0};
-  uint64_t most = vm->host->settings->timeouts_drain;
   struct tg_hook hook = {.ref = state->on_stop_ref,
                          .name = "on_stop",
                          .setting = "timeouts.drain",
-                         .most = most < TG_SECOND ? TG_SECOND : most,
+                         .most = time_to_stop(vm),
                          .errors = &errors};
   if (!tg_hook_run(&hook, vm)) log_stop(vm, &errors);
   tg_load_errors_deinit(&errors);

@@ -57,8 +57,10 @@ struct tg_app_state {
   int *run_refs;       /* by route id: the function, in this state's registry */
   int on_start_ref;
   int on_stop_ref;
-  bool started; /* on_start has ended well */
-  bool stopped; /* on_stop has run, where there was something to stop */
+  bool started;       /* on_start has ended well */
+  bool stopped;       /* on_stop has run, where there was something to stop */
+  uint64_t stop_from; /* all on_stop that are left share their time from here on; 0: this one has
+                         its own */
 };
 
 struct tg_build {

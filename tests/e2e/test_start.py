@@ -137,3 +137,15 @@ return {
         assert done.returncode == 1 and "not this one" in done.stderr
         assert server.log.count("it has stopped") == 1
         assert server.ask("/").body == b"one"
+
+
+def test_a_stop_that_hangs_in_every_state_takes_its_time_once():
+    config = """local tg = require "tidegate"
+return { timeouts = { drain = 1 }, on_stop = function() tg.sleep(1000) end }"""
+    with Server(files(config), loops=8) as server:
+        assert server.ask("/").body == b"one"
+        begun = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert time.monotonic() - begun < 2 + 2 * SLOW
+        assert server.log.count("on_stop failed") == 8
