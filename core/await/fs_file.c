@@ -179,6 +179,7 @@ static tg_status run_open(struct tg_fs_job *job) {
   struct open_job *open_ = TG_CONTAINER(job, struct open_job, job);
   struct stat st;
   int flags = open_->flags & ~O_TRUNC;
+  if (flags & O_CREAT && !tg_fs_job_commit(job)) return TG_ECANCELLED;
   open_->fd = open(job->path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, open_->mode);
   if (open_->fd < 0) return errno == ENXIO ? TG_FS_NOT_REGULAR : -errno;
   if (fstat(open_->fd, &st)) return -errno;
@@ -186,7 +187,6 @@ static tg_status run_open(struct tg_fs_job *job) {
   if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) return TG_FS_NOT_REGULAR;
   open_->size = S_ISREG(st.st_mode) ? st.st_size : -1;
   if (!(open_->flags & O_TRUNC) || open_->size <= 0) return TG_OK;
-  if (!tg_fs_job_commit(job)) return TG_ECANCELLED;
   open_->size = 0;
   return ftruncate(open_->fd, 0) ? -errno : TG_OK;
 }

@@ -120,8 +120,6 @@ static tg_status save_replacing(struct save_job *save) {
 }
 
 static tg_status save_into(struct save_job *save, int fd) {
-  /* What is added to the end cannot be taken back. */
-  if (save->how == APPEND && !tg_fs_job_commit(&save->job)) return TG_ECANCELLED;
   if (save->how == IN_PLACE && ftruncate(fd, 0)) return -errno;
   if (save->mode >= 0 && fchmod(fd, (mode_t)save->mode & 07777)) return -errno;
   tg_status status = tg_fs_write_all(&save->job, fd, save->bytes, save->len);
@@ -132,6 +130,8 @@ static tg_status save_into(struct save_job *save, int fd) {
 static tg_status run_save(struct tg_fs_job *job) {
   struct save_job *save = TG_CONTAINER(job, struct save_job, job);
   if (save->how == REPLACE) return save_replacing(save);
+  /* What is added to the end cannot be taken back, nor a file that was made for it. */
+  if (save->how == APPEND && !tg_fs_job_commit(job)) return TG_ECANCELLED;
   struct stat st = {0};
   int flags = O_WRONLY | O_CREAT | (save->how == APPEND ? O_APPEND : 0);
   int fd = open_regular(job->path, flags, 0666, &st);

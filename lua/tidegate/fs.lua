@@ -10,7 +10,7 @@ local tg = require "tidegate"
 
 local ops, raw = tg._ops, core.ops
 local throw, caller = core.error_throw, core.caller
-local find, sub = string.find, string.sub
+local byte, find, sub = string.byte, string.find, string.sub
 local ready = raw.fs_ready -- suspends never, so it needs no wrapper
 
 local M = {}
@@ -97,8 +97,8 @@ function M.read(path, opts)
   return ops.fs_load("tg.fs.read: " .. path, absolute(path), opts.max or READ_MAX)
 end
 
---- Writes a whole file. ⏸ Others see the old contents or the new, never a part: the bytes go to a file of another name,
---- which then takes the place. With `atomic = false` the file itself is cut and written.
+--- Writes a whole file. ⏸ Others see the old contents or the new, never a part: the bytes go to a file of another
+--- name, which then takes the place. With `atomic = false` the file itself is cut and written.
 --- `sync = true` also has the disk take the new name, `sync = false` leaves all writing back to the system.
 --- @param path string
 --- @param data string
@@ -135,11 +135,24 @@ end
 
 -- ---- names ----
 
+--- @class tidegate.Stat
+--- @field type string
+--- @field size integer
+--- @field mode integer permissions
+--- @field mtime number
+--- @field atime number
+--- @field ctime number
+--- @field uid integer
+--- @field gid integer
+--- @field inode integer
+--- @field device integer
+--- @field links integer
+
 --- What is behind a path. ⏸ `type` is "file", "directory", "link", "fifo", "socket", "character_device" or
 --- "block_device"; times are seconds since 1970. Links are followed, unless `follow = false`.
 --- @param path string
 --- @param opts? {follow: boolean}
---- @return {type: string, size: integer, mode: integer, mtime: number, atime: number, ctime: number, uid: integer, gid: integer, inode: integer, device: integer, links: integer}
+--- @return tidegate.Stat
 function M.stat(path, opts)
   check_path("tg.fs.stat", path)
   opts = check_options("tg.fs.stat", opts, { follow = "boolean" })
@@ -171,7 +184,7 @@ function M.mkdir(path, opts)
   ops.fs_mkdir("tg.fs.mkdir: " .. path, absolute(path), check_mode("tg.fs.mkdir", opts.mode) or 511, opts.parents)
 end
 
---- Deletes a file, a link (never what it leads to) or an empty folder; with `recursive` a folder and all in it. ⏸
+--- Deletes a file, a link (never what it leads to) or an empty folder; ⏸ with `recursive` a folder and all in it.
 --- @param path string
 --- @param opts? {recursive: boolean}
 function M.remove(path, opts)
@@ -197,6 +210,7 @@ end
 
 --- @class tidegate.File
 --- @field path string
+--- @field closed boolean have we closed it?
 local File = {}
 File.__index = File
 File.__metatable = "tg.file"
@@ -206,7 +220,7 @@ function File.__tostring(self)
 end
 
 local function new_file(handle, path, at)
-  return setmetatable({ path = path, _handle = handle, _at = at, _piece = "", _from = 1 }, File)
+  return setmetatable({ path = path, closed = false, _handle = handle, _at = at, _piece = "", _from = 1 }, File)
 end
 
 local modes = {}
@@ -216,8 +230,8 @@ end
 
 --- Opens a regular file, or a character device. ⏸ The file is closed when the request, job or script ends, unless it
 --- was closed before, or detached.
---- Modes: `r` read (the default), `w` empty and write, `a` write at the end, `x` make a new one (`exists` where there is
---- one), each with `+` to do both.
+--- Modes: `r` read (the default), `w` empty and write, `a` write at the end, `x` make a new one (`exists` where one is
+--- there), each with `+` to do both.
 --- @param path string
 --- @param mode? string
 --- @param opts? {mode: integer} permissions of a new file, less the umask (0666)
@@ -303,9 +317,9 @@ local function gather(self, name, count, step)
   return table.concat(parts), at + have
 end
 
---- Exactly `n` bytes. ⏸ Where the file ends before, it raises `eof`, and the position stays.
+--- Exactly `n` bytes, or `nil` at the end. ⏸ Where the file ends in between, it raises `eof`, and the position stays.
 --- @param n integer
---- @return string
+--- @return string?
 function File:read_exactly(n)
   check_count("file:read_exactly", n)
   local have = #self._piece - self._from + 1
@@ -314,41 +328,47 @@ function File:read_exactly(n)
     return take(self, n)
   end
   local bytes, at = gather(self, "file:read_exactly", n, TRANSFER_MAX)
-  if #bytes < n then
+  if bytes == "" then
+    return nil
+  elseif #bytes < n then
     throw("eof", ("file:read_exactly: %s: the file ends after %d of %d bytes"):format(self.path, #bytes, n))
   end
   move(self, at)
   return bytes
 end
 
---- Everything from the position to the end. ⏸ Raises `too_large` past `max`, and the position stays.
---- @param opts? {max: integer} bytes (64 MiB)
+--- Everything from the position to the end. ⏸ Raises `too_large` past `limit`, and the position stays.
+--- @param limit? integer bytes (64 MiB)
 --- @return string
-function File:read_all(opts)
-  local max = check_options("file:read_all", opts, { max = "number" }).max or READ_MAX
-  local bytes, at = gather(self, "file:read_all", max + 1, 4 * PIECE)
-  if #bytes > max then
-    throw("too_large", "file:read_all: " .. self.path .. ": more than max = " .. max .. " bytes")
+function File:read_all(limit)
+  limit = limit and check_count("file:read_all", limit) or READ_MAX
+  local bytes, at = gather(self, "file:read_all", limit + 1, 4 * PIECE)
+  if #bytes > limit then
+    throw("too_large", ("file:read_all: %s: more than %d bytes"):format(self.path, limit))
   end
   move(self, at)
   return bytes
 end
 
+local function without_return(line)
+  return byte(line, -1) == 13 and sub(line, 1, -2) or line
+end
+
 -- A line that goes on past the piece.
-local function long_line(self, max)
+local function long_line(self, name, limit)
   local parts, have = {}, 0
   local at, piece, from = self._at, self._piece, self._from
   while true do
     local newline = find(piece, "\n", from, true)
     parts[#parts + 1] = sub(piece, from, newline and newline - 1)
     have = have + #parts[#parts]
-    if have > max then
-      throw("too_large", "file:lines: " .. self.path .. ": a line is longer than max = " .. max .. " bytes")
+    if have > limit then
+      throw("too_large", ("%s: %s: a line is longer than %d bytes"):format(name, self.path, limit))
     elseif newline then
       self._at, self._piece, self._from = at + have + 1, piece, newline + 1
-      return table.concat(parts)
+      return without_return(table.concat(parts))
     end
-    piece, from = read_at(self, "file:lines", at + have, piece == "" and FIRST_PIECE or PIECE), 1
+    piece, from = read_at(self, name, at + have, piece == "" and FIRST_PIECE or PIECE), 1
     if not piece then
       move(self, at + have)
       return have > 0 and table.concat(parts) or nil
@@ -356,22 +376,35 @@ local function long_line(self, max)
   end
 end
 
---- Iterates over the lines from the position on, without their ends ("\n"). ⏸
---- Raises `too_large` where a line is longer than `max`.
---- @param opts? {max: integer} bytes (16 MiB)
+local function next_line(self, name, what, limit)
+  local piece, from = self._piece, self._from
+  local newline = find(piece, "\n", from, true)
+  if not newline or newline - from > limit then
+    return long_line(self, name, limit)
+  end
+  ready(what, self._handle)
+  self._from, self._at = newline + 1, self._at + newline - from + 1
+  return sub(piece, from, newline - (byte(piece, newline - 1) == 13 and newline > from and 2 or 1))
+end
+
+local function limit_of(name, opts)
+  return check_options(name, opts, { limit = "number" }).limit or LINE_MAX
+end
+
+--- The next line without its "\n" or "\r\n"; `nil` at the end. ⏸ Raises `too_large` where it is longer than `limit`.
+--- @param opts? {limit: integer} bytes (16 MiB)
+--- @return string?
+function File:read_line(opts)
+  return next_line(self, "file:read_line", "file:read_line: " .. self.path, limit_of("file:read_line", opts))
+end
+
+--- Iterates over the lines from the position on, as read_line does. ⏸
+--- @param opts? {limit: integer} bytes (16 MiB)
 --- @return fun(): string?
 function File:lines(opts)
-  local max = check_options("file:lines", opts, { max = "number" }).max or LINE_MAX
-  local what = "file:lines: " .. self.path
+  local limit, what = limit_of("file:lines", opts), "file:lines: " .. self.path
   return function()
-    local from = self._from
-    local newline = find(self._piece, "\n", from, true)
-    if not newline or newline - from > max then
-      return long_line(self, max)
-    end
-    ready(what, self._handle)
-    self._from, self._at = newline + 1, self._at + newline - from + 1
-    return sub(self._piece, from, newline - 1)
+    return next_line(self, "file:lines", what, limit)
   end
 end
 
@@ -385,17 +418,24 @@ function File:chunks(n)
   end
 end
 
---- Writes at the position, or with mode `a` at the end. ⏸ All of it, or an error. A cancelled write leaves the position,
---- but a part of the bytes may be there.
---- @param data string
-function File:write(data)
+--- Writes at the position, or with mode `a` at the end: all of it, or it raises. ⏸ A write that is cancelled leaves the
+--- position, but a part of the bytes may be there.
+--- @param ... string|number
+function File:write(...)
+  local data = (...)
+  if select("#", ...) ~= 1 then
+    local parts = { ... }
+    for i = 1, select("#", ...) do
+      parts[i] = check_data("file:write", parts[i])
+    end
+    data = table.concat(parts)
+  end
   data = check_data("file:write", data)
-  local what, at = "file:write: " .. self.path, self._at
-  self._piece, self._from = "", 1
-  move(self, ops.fs_write(what, self._handle, at, data))
+  local at = ops.fs_write("file:write: " .. self.path, self._handle, self._at, data)
+  move(self, at)
 end
 
---- Moves the position and returns it, as file:seek of plain Lua. Suspends only with "end". ⏸
+--- Moves the position and returns it, as file:seek of plain Lua. ⏸ with "end"
 --- @param whence? "set"|"cur"|"end"
 --- @param offset? integer
 --- @return integer
@@ -448,6 +488,7 @@ end
 --- Closes the file. ⏸ Raises what went wrong with earlier writes, where the system says it only now.
 function File:close()
   ops.fs_close("file:close: " .. self.path, self._handle)
+  self.closed = true
 end
 
 --- Gives the file to the application: it stays open when the request ends.
@@ -492,7 +533,7 @@ local Watch = {}
 Watch.__index = Watch
 Watch.__metatable = "tg.watch"
 
---- What happens to a file, or to the names in a folder, with `recursive` in those below it, too. ⏸
+--- Tells what happens to a file, or to what is in a folder, with `recursive` in those below it, too. ⏸
 --- The watch is called for the next event, so it stands in a `for`. It ends with the request, job or script.
 --- @param path string
 --- @param opts? {recursive: boolean}
@@ -505,8 +546,8 @@ function M.watch(path, opts)
 end
 
 --- The next event, `{path=, kind=}`; `nil` when what was watched is gone. ⏸
---- `kind` is "created" (also moved to here), "changed", "deleted" (also moved away), or "overflow": too much has happened
---- to tell it all, so look for yourself.
+--- `kind` is "created" (also moved to here), "changed", "deleted" (also moved away), or "overflow": too much has
+--- happened to tell it all, so look for yourself.
 --- @return {path: string, kind: "created"|"changed"|"deleted"|"overflow"}?
 function Watch:next()
   local path, kind = ops.fs_watch_next("watch:next: " .. self.path, self._handle)
