@@ -145,7 +145,7 @@ end
 -- ---- results ----
 
 --- How a program has ended.
---- @class tg.process.Result
+--- @class tidegate.ProcessResult
 --- @field ok boolean its status was 0
 --- @field status integer|nil nil where a signal ended it
 --- @field signal string|nil "SIGKILL"
@@ -192,7 +192,7 @@ end
 --- @param opts? { stdin: string, cwd: string, env: table<string, string|number|false>, clear_env: boolean,
 ---   shell: boolean, timeout: number, max_output: integer, check: boolean, grace: number, stdout: string,
 ---   stderr: string }
---- @return tg.process.Result
+--- @return tidegate.ProcessResult
 function M.run(argv, opts)
   local name = "tg.process.run"
   opts = check_options(name, opts, run_options)
@@ -214,11 +214,11 @@ function M.run(argv, opts)
 end
 
 --- A program that runs.
---- @class tg.process.Process
+--- @class tidegate.Process
 --- @field pid integer also the number of its process group
---- @field stdin tg.Stream|nil
---- @field stdout tg.Stream|nil
---- @field stderr tg.Stream|nil
+--- @field stdin tidegate.Stream|nil
+--- @field stdout tidegate.Stream|nil
+--- @field stderr tidegate.Stream|nil
 local Process = {}
 Process.__index = Process
 Process.__metatable = "locked"
@@ -228,7 +228,7 @@ Process.__tostring = function(process)
 end
 
 --- Waits for its end. ⏸
---- @return tg.process.Result
+--- @return tidegate.ProcessResult
 function Process:wait()
   local status, signal = raw_wait(self._handle)
   return { ok = status == 0, status = status, signal = signal }
@@ -250,7 +250,7 @@ end
 
 --- Ends it: SIGTERM, SIGKILL after the grace, and waits for the end. ⏸
 --- @param grace? number seconds
---- @return tg.process.Result
+--- @return tidegate.ProcessResult
 function Process:stop(grace)
   if grace ~= nil and not (type(grace) == "number" and grace >= 0 and grace <= SECONDS_MAX) then
     misuse("process:stop", "grace: seconds expected")
@@ -261,7 +261,7 @@ end
 
 --- Takes it and its streams out of the request that started it: it lives until it ends, or the application's
 --- generation does.
---- @return tg.process.Process
+--- @return tidegate.Process
 function Process:detach()
   if not plain.detach(self._handle) then
     throw("not_available", "process:detach: hooks such as on_start keep no process; start it in tg.background")
@@ -280,7 +280,7 @@ end
 --- @param argv string[] program and arguments; with `shell` a string
 --- @param opts? { cwd: string, env: table<string, string|number|false>, clear_env: boolean, shell: boolean,
 ---   grace: number, stdin: string, stdout: string, stderr: string }
---- @return tg.process.Process
+--- @return tidegate.Process
 function M.spawn(argv, opts)
   local name = "tg.process.spawn"
   opts = check_options(name, opts, spawn_options)
