@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/hash.h"
+#include "loop/dns_cache.h"
 #include "loop/dns_channel.h"
 #include "loop/dns_message.h"
 #include "loop/hosts.h"
@@ -22,27 +22,6 @@
  * burst is one question. */
 #define NEGATIVE_UNSAID 1u
 
-struct tg_dns_entry {
-  struct tg_dns_entry *next; /* in its bucket */
-  struct tg_list used;       /* in the order of use, while no question is under way */
-  struct tg_list turn;       /* in `answered` or `again` */
-  struct tg_list waiters;
-  struct tg_resolver *resolver;
-  struct tg_dns_question question;
-  struct tg_timer stand_in; /* when an expired answer is used */
-  bool pending;             /* from the question to the telling */
-  bool telling;             /* its message is in somebody's hands */
-  bool known;               /* `status` and `message` hold something */
-  bool failed;              /* the last question, since the answer that is kept */
-  tg_status status, failure;
-  char *message;
-  size_t length;
-  uint64_t fetched, expires, recheck;
-  uint64_t hash;
-  uint16_t type;
-  char name[TG_DNS_NAME_LEN + 1]; /* only as much as is needed is allocated */
-};
-
 struct tg_resolver {
   struct tg_loop *loop;
   struct tg_settings settings;
@@ -50,117 +29,12 @@ struct tg_resolver {
   struct tg_dns_channel *channel; /* NULL before the first question */
   struct tg_hosts hosts;
   struct tg_resolv_conf conf;
-  struct tg_hash_seed seed;
-  struct tg_dns_entry **buckets;
-  size_t bucket_count, count;
-  size_t bytes;
-  struct tg_list used;     /* the latest first */
+  struct tg_dns_cache cache;
   struct tg_list answered; /* to be told */
   struct tg_list again;    /* to be asked anew */
   struct tg_loop_job job;
   uint64_t questions;
 };
-
-/* ---- entries ---- */
-
-static size_t size_of(const struct tg_dns_entry *entry) {
-  return offsetof(struct tg_dns_entry, name) + strlen(entry->name) + 1 + entry->length;
-}
-
-static uint64_t hash_of(const struct tg_resolver *resolver, const char *name, uint16_t type) {
-  return tg_hash(&resolver->seed, tg_slice_cstr(name)) ^ type * 0x9e3779b97f4a7c15ull;
-}
-
-static struct tg_dns_entry *find(const struct tg_resolver *resolver, const char *name,
-                                 uint16_t type) {
-  uint64_t hash = hash_of(resolver, name, type);
-  struct tg_dns_entry *entry = resolver->buckets[hash & (resolver->bucket_count - 1)];
-  while (entry && !(entry->hash == hash && entry->type == type && strcmp(entry->name, name) == 0))
-    entry = entry->next;
-  return entry;
-}
-
-/* Without memory for a larger table the old one goes on, with longer chains. */
-static void grow(struct tg_resolver *resolver) {
-  size_t count = resolver->bucket_count * 2;
-  struct tg_dns_entry **buckets = calloc(count, sizeof(struct tg_dns_entry *));
-  if (!buckets) return;
-  for (size_t i = 0; i < resolver->bucket_count; i++) {
-    struct tg_dns_entry *entry = resolver->buckets[i], *next;
-    for (; entry; entry = next) {
-      next = entry->next;
-      entry->next = buckets[entry->hash & (count - 1)];
-      buckets[entry->hash & (count - 1)] = entry;
-    }
-  }
-  free(resolver->buckets);
-  resolver->buckets = buckets;
-  resolver->bucket_count = count;
-}
-
-static struct tg_dns_entry *add(struct tg_resolver *resolver, const char *name, uint16_t type) {
-  size_t len = strlen(name);
-  TG_CHECK(len <= TG_DNS_NAME_LEN);
-  struct tg_dns_entry *entry = calloc(1, offsetof(struct tg_dns_entry, name) + len + 1);
-  if (!entry) return NULL;
-  if (resolver->count >= resolver->bucket_count) grow(resolver);
-  memcpy(entry->name, name, len);
-  entry->resolver = resolver;
-  entry->type = type;
-  entry->hash = hash_of(resolver, name, type);
-  tg_list_init(&entry->used);
-  tg_list_init(&entry->turn);
-  tg_list_init(&entry->waiters);
-  tg_list_init(&entry->question.link);
-  struct tg_dns_entry **bucket = &resolver->buckets[entry->hash & (resolver->bucket_count - 1)];
-  entry->next = *bucket;
-  *bucket = entry;
-  resolver->count++;
-  resolver->bytes += size_of(entry);
-  return entry;
-}
-
-/* One that is in no bucket any more. */
-static void destroy(struct tg_dns_entry *entry) {
-  TG_CHECK(!entry->telling && tg_list_empty(&entry->waiters));
-  tg_list_remove(&entry->used);
-  tg_list_remove(&entry->turn);
-  tg_timer_stop(&entry->resolver->loop->timers, &entry->stand_in);
-  free(entry->message);
-  free(entry);
-}
-
-static void drop(struct tg_dns_entry *entry) {
-  struct tg_resolver *resolver = entry->resolver;
-  struct tg_dns_entry **place = &resolver->buckets[entry->hash & (resolver->bucket_count - 1)];
-  while (*place != entry) place = &(*place)->next;
-  *place = entry->next;
-  resolver->count--;
-  resolver->bytes -= size_of(entry);
-  destroy(entry);
-}
-
-static void forget_answer(struct tg_dns_entry *entry) {
-  entry->resolver->bytes -= entry->length;
-  free(entry->message);
-  entry->message = NULL;
-  entry->length = 0;
-  entry->known = false;
-}
-
-/* An entry whose question has ended. */
-static void settle(struct tg_dns_entry *entry) {
-  tg_list_remove(&entry->used);
-  if (entry->known)
-    tg_list_prepend(&entry->resolver->used, &entry->used);
-  else
-    drop(entry);
-}
-
-static void trim(struct tg_resolver *resolver) {
-  while (resolver->bytes > resolver->settings.dns_cache && !tg_list_empty(&resolver->used))
-    drop(TG_CONTAINER(resolver->used.prev, struct tg_dns_entry, used));
-}
 
 /* ---- what is told ---- */
 
@@ -187,6 +61,16 @@ uint32_t tg_dns_answer_ttl(const struct tg_dns_answer *answer, uint32_t ttl) {
   if (ttl < answer->ttl_min) ttl = answer->ttl_min;
   if (ttl > answer->ttl_max) ttl = answer->ttl_max;
   return ttl > answer->age ? ttl - answer->age : 0;
+}
+
+/* Its question has ended, and what is known of it may be nothing. */
+static void settle(struct tg_dns_entry *entry) {
+  struct tg_resolver *resolver = entry->resolver;
+  tg_timer_stop(&resolver->loop->timers, &entry->stand_in);
+  if (entry->known)
+    tg_dns_cache_touch(&resolver->cache, entry);
+  else
+    tg_dns_cache_drop(&resolver->cache, entry);
 }
 
 static void tell(struct tg_dns_entry *entry, const struct tg_dns_answer *answer) {
@@ -228,7 +112,7 @@ static void on_job(struct tg_loop_job *job) {
   struct tg_list *link;
   while ((link = tg_list_take_first(&resolver->answered)))
     conclude(TG_CONTAINER(link, struct tg_dns_entry, turn));
-  trim(resolver);
+  tg_dns_cache_trim(&resolver->cache, resolver->settings.dns_cache);
 }
 
 /* ---- questions ---- */
@@ -243,21 +127,13 @@ static uint64_t lifetime(const struct tg_settings *settings, tg_status status, u
 
 static tg_status keep(struct tg_dns_entry *entry, tg_status status, struct tg_slice message,
                       uint32_t ttl) {
-  char *copy = NULL;
-  if (status == TG_OK) {
-    copy = malloc(message.len);
-    if (!copy) return TG_ENOMEM;
-    memcpy(copy, message.ptr, message.len);
-  }
-  forget_answer(entry);
-  entry->message = copy;
-  entry->length = copy ? message.len : 0;
-  entry->resolver->bytes += entry->length;
-  entry->known = true;
+  struct tg_resolver *resolver = entry->resolver;
+  if (status) message = tg_slice(NULL, 0);
+  tg_status kept = tg_dns_cache_keep(&resolver->cache, entry, status, message);
+  if (kept) return kept;
   entry->failed = false;
-  entry->status = status;
-  entry->fetched = tg_loop_time(entry->resolver->loop);
-  entry->expires = entry->fetched + lifetime(&entry->resolver->settings, status, ttl);
+  entry->fetched = tg_loop_time(resolver->loop);
+  entry->expires = entry->fetched + lifetime(&resolver->settings, status, ttl);
   return TG_OK;
 }
 
@@ -297,11 +173,10 @@ static void ask(struct tg_dns_entry *entry) {
   struct tg_resolver *resolver = entry->resolver;
   tg_status status = TG_OK;
   entry->pending = true;
-  tg_list_remove(&entry->used);
+  tg_dns_cache_hold(entry);
   entry->question.name = entry->name;
   entry->question.type = entry->type;
   entry->question.answered = on_answered;
-  tg_list_init(&entry->question.link);
   if (!resolver->channel)
     status = tg_dns_channel_open(&resolver->channel, resolver->loop, &resolver->settings);
   if (status) {
@@ -332,17 +207,22 @@ static void look_at_conf(struct tg_resolver *resolver) {
   if (!settings->dns_servers[0]) reopen(resolver);
 }
 
+static struct tg_dns_entry *find_or_add(struct tg_resolver *resolver, const char *name,
+                                        uint16_t type) {
+  struct tg_dns_entry *entry = tg_dns_cache_find(&resolver->cache, name, type);
+  if (entry) return entry;
+  entry = tg_dns_cache_add(&resolver->cache, name, type);
+  if (entry) entry->resolver = resolver;
+  return entry;
+}
+
 tg_status tg_resolver_query(struct tg_resolver *resolver, struct tg_dns_query *query,
                             const char *name, uint16_t type, struct tg_dns_answer *answer) {
   look_at_conf(resolver);
   uint64_t now = tg_loop_time(resolver->loop);
-  struct tg_dns_entry *entry = find(resolver, name, type);
-  if (!entry) entry = add(resolver, name, type);
+  struct tg_dns_entry *entry = find_or_add(resolver, name, type);
   if (!entry) return TG_ENOMEM;
-  if (entry->known && !entry->pending) {
-    tg_list_remove(&entry->used);
-    tg_list_prepend(&resolver->used, &entry->used);
-  }
+  if (entry->known && !entry->pending) tg_dns_cache_touch(&resolver->cache, entry);
   bool stale = false;
   if (!entry->known || now >= entry->expires) {
     bool usable = may_stand_in(entry, now);
@@ -371,23 +251,22 @@ void tg_dns_query_cancel(struct tg_dns_query *query) {
   if (!tg_list_empty(&entry->waiters) || entry->telling) return;
   if (!tg_dns_channel_withdraw(&entry->question)) return;
   entry->pending = false;
-  tg_timer_stop(&entry->resolver->loop->timers, &entry->stand_in);
   settle(entry);
 }
 
 /* ---- life ---- */
 
+static void flush_one(struct tg_dns_entry *entry) {
+  struct tg_dns_cache *cache = &entry->resolver->cache;
+  if (entry->telling) return;
+  if (!entry->pending)
+    tg_dns_cache_drop(cache, entry);
+  else if (tg_list_empty(&entry->turn)) /* else it is about to be told */
+    tg_dns_cache_forget(cache, entry);
+}
+
 void tg_resolver_flush(struct tg_resolver *resolver) {
-  for (size_t i = 0; i < resolver->bucket_count; i++) {
-    struct tg_dns_entry *entry = resolver->buckets[i], *next;
-    for (; entry; entry = next) {
-      next = entry->next;
-      if (!entry->pending && !entry->telling)
-        drop(entry);
-      else if (!entry->telling && tg_list_empty(&entry->turn))
-        forget_answer(entry);
-    }
-  }
+  tg_dns_cache_each(&resolver->cache, flush_one);
 }
 
 struct tg_hosts *tg_resolver_hosts(struct tg_resolver *resolver) {
@@ -404,8 +283,9 @@ struct tg_loop *tg_resolver_loop(struct tg_resolver *resolver) {
 }
 
 void tg_resolver_stats(const struct tg_resolver *resolver, struct tg_resolver_stats *stats) {
-  *stats = (struct tg_resolver_stats){
-      .questions = resolver->questions, .entries = resolver->count, .bytes = resolver->bytes};
+  *stats = (struct tg_resolver_stats){.questions = resolver->questions,
+                                      .entries = resolver->cache.count,
+                                      .bytes = resolver->cache.bytes};
 }
 
 static const char *or_else(const char *text, const char *otherwise) {
@@ -432,15 +312,11 @@ static void take_settings(struct tg_resolver *resolver, const struct tg_settings
 static struct tg_resolver *new_resolver(struct tg_loop *loop) {
   struct tg_resolver *resolver = calloc(1, sizeof *resolver);
   if (!resolver) return NULL;
-  resolver->bucket_count = 64;
-  resolver->buckets = calloc(resolver->bucket_count, sizeof(struct tg_dns_entry *));
-  if (!resolver->buckets) {
+  if (tg_dns_cache_init(&resolver->cache)) {
     free(resolver);
     return NULL;
   }
   resolver->loop = loop;
-  tg_hash_seed_init(&resolver->seed);
-  tg_list_init(&resolver->used);
   tg_list_init(&resolver->answered);
   tg_list_init(&resolver->again);
   tg_loop_job_init(&resolver->job, on_job);
@@ -467,18 +343,16 @@ struct tg_resolver *tg_resolver_of(struct tg_loop *loop, const struct tg_setting
   return resolver;
 }
 
+static void stop_timer(struct tg_dns_entry *entry) {
+  tg_timer_stop(&entry->resolver->loop->timers, &entry->stand_in);
+}
+
 void tg_resolver_close(struct tg_resolver *resolver) {
   if (!resolver) return;
   if (resolver->channel) tg_dns_channel_close(resolver->channel);
   tg_loop_job_remove(&resolver->job);
-  for (size_t i = 0; i < resolver->bucket_count; i++) {
-    struct tg_dns_entry *entry = resolver->buckets[i], *next;
-    for (; entry; entry = next) {
-      next = entry->next;
-      destroy(entry);
-    }
-  }
+  tg_dns_cache_each(&resolver->cache, stop_timer);
+  tg_dns_cache_deinit(&resolver->cache);
   tg_hosts_deinit(&resolver->hosts);
-  free(resolver->buckets);
   free(resolver);
 }
