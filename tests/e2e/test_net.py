@@ -1131,6 +1131,29 @@ print(n > 0 and n < 21000)
     assert out[1] == "true"
 
 
+def test_t6_an_idle_socket_does_not_hold_the_clock_of_a_test(folder):
+    (folder / "tests").mkdir()
+    (folder / "tests/net_spec.lua").write_text("""
+local tg = require "tidegate"
+describe("net", function()
+  it("jumps over an hour", function()
+    local l = tg.net.listen("127.0.0.1:0")
+    local s = tg.net.connect(l.address)
+    local c = l:accept()
+    s:write("x")
+    assert.equal("x", c:read())
+    local start = tg.now()
+    tg.sleep(3600)
+    assert.is_true(tg.now() - start >= 3600)
+    c:write("y")
+    assert.equal("y", s:read())
+  end)
+end)
+""")
+    done = command("test", "--dir", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # --- tasks of issue 3: a raw HTTP exchange with a slow stub
 
 def test_twelve_cities(folder):
