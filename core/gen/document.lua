@@ -10,6 +10,13 @@
 -- where a type is used that nobody declares. Which names are public, _core/tg.lua says; what is no function of a file
 -- (settings of routes, fields of requests) is written by hand in _meta/contract.lua.
 
+package.path = "core/gen/?.lua;" .. package.path
+local comments = require "comments"
+
+local has, has_text = comments.has, comments.has_text
+local read_file, list_files = comments.read_file, comments.list_files
+local read_lua, read_c, read_table = comments.read_lua, comments.read_c, comments.read_table
+
 local META, PAGE = "lua/tidegate/_meta/tidegate.lua", "docs/reference/api.md"
 
 -- Files of _core that hold methods of public objects, and whose they are where the file does not say it.
@@ -23,121 +30,6 @@ local problems = {}
 
 local function problem(file, line, format, ...)
   problems[#problems + 1] = ("%s:%d: %s"):format(file, line, format:format(...))
-end
-
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
-local function list_files(folder, ending)
-  local out = {}
-  local pipe = assert(io.popen(("ls %s"):format(folder)))
-  for name in pipe:lines() do
-    if name:sub(-#ending) == ending then
-      out[#out + 1] = folder .. "/" .. name
-    end
-  end
-  pipe:close()
-  table.sort(out)
-  return out
-end
-
--- --- reading -----------------------------------------------------------------------------------------------------
-
--- "--- @param x" and "---@param x" become "---@param x"; text keeps its blank.
-local function normal(text)
-  return (text:gsub("^%s*@", "@"):gsub("%s+$", ""))
-end
-
-local function has(block, tag)
-  for _, line in ipairs(block) do
-    if line:find("^@" .. tag .. "%f[%W]") then
-      return line
-    end
-  end
-end
-
--- Does it say anything in words?
-local function has_text(block)
-  for _, line in ipairs(block) do
-    if line:find("%w") and not line:find("^@") then
-      return true
-    end
-  end
-  return has(block, "class") and has(block, "class"):find("^@class%s+%S+%s+%S") ~= nil
-end
-
-local function declared(item, line)
-  local receiver, mark, name, params = line:match("^function%s+([%w_.]-)([.:])([%w_]+)%s*%((.-)%)")
-  if receiver then
-    item.kind, item.receiver, item.method, item.name, item.params = "function", receiver, mark == ":", name, params
-    return item
-  end
-  local own = line:match("^local%s+([%w_]+)%s*=")
-  if own and has(item.block, "class") then
-    item.kind, item.receiver = "class", own
-    return item
-  end
-  local names = line:match("^([%w_.]+%.[%w_]+)%s*=") or line:match("^([%w_.]+%.[%w_]+),[%w_%s.,]*=")
-  if names and item.block[1] then
-    item.kind, item.receiver, item.name = "field", names:match("^(.*)%.([%w_]+)$")
-    return item
-  end
-  if has(item.block, "class") or has(item.block, "alias") then
-    item.kind = "type"
-    return item
-  end
-end
-
--- The commented declarations of a Lua file, and its functions without a comment, in order.
-local function read_lua(path)
-  local items, block, number = {}, {}, 0
-  for line in (read_file(path) .. "\n"):gmatch("(.-)\r?\n") do
-    number = number + 1
-    local text = line:match("^%-%-%-%s?([^-].*)$") or line:match("^%-%-%-$") and ""
-    if text then
-      block[#block + 1] = normal(text)
-    else
-      if block[1] or line:find("^function ") then
-        items[#items + 1] = declared({ block = block, file = path, line = number }, line)
-      end
-      block = {}
-    end
-  end
-  return items
-end
-
--- The blocks of `///` lines of a C file: {block, declarations, macro name}.
-local function read_c(path)
-  local blocks, block, number = {}, nil, 0
-  for line in (read_file(path) .. "\n"):gmatch("(.-)\r?\n") do
-    number = number + 1
-    local text = line:match("^///%s?(.*)$")
-    if text then
-      block = block or { block = {}, functions = {}, file = path, line = number }
-      local name, params = text:match("^function tg%.([%w_]+)%((.-)%) end$")
-      if name then
-        block.functions[#block.functions + 1] = { name = name, params = params }
-      else
-        block.block[#block.block + 1] = normal((text:gsub("^%-%-%-", "")))
-      end
-    elseif block then
-      local kind, name = line:match("^TG_(%u+)%(([%w_]+)%)")
-      block.kind, block.name = kind, name
-      blocks[#blocks + 1] = block
-      block = nil
-    end
-  end
-  return blocks
-end
-
--- A table constructor of tg.lua that holds only names.
-local function read_table(source, name)
-  local text = source:match("local " .. name .. " = (%b{})") or error("tg.lua has no table " .. name)
-  return assert(loadstring("return " .. text))()
 end
 
 -- --- checking ----------------------------------------------------------------------------------------------------
@@ -210,32 +102,24 @@ local function types_of(items)
   return out
 end
 
--- Everything public: {functions of tg}, {modules}, {classes}, {types}.
-local function collect()
-  local tg_source = read_file("lua/tidegate/_core/tg.lua")
-  local providers, internal = read_table(tg_source, "providers"), read_table(tg_source, "internal")
-  local public = read_table(tg_source, "public")
-  local found = { functions = {}, modules = {}, classes = {}, types = {}, c_modules = {} }
-  local provider_files, seen = {}, {}
-  local function add_all(to, from)
-    for _, item in ipairs(from) do
-      to[#to + 1] = item
-    end
+local function add_all(to, from)
+  for _, item in ipairs(from) do
+    to[#to + 1] = item
   end
-  local function read_objects(path, items)
-    if not seen[path] then
-      seen[path] = true
-      add_all(found.classes, classes_of(items, objects[path]))
-      add_all(found.types, types_of(items))
-    end
-  end
+end
 
-  local c_functions = {}
+local function by_name(a, b)
+  return a.name < b.name
+end
+
+-- Awaitables that are functions of tg, and modules of C.
+local function collect_c(found, internal, public)
+  local functions = {}
   for _, folder in ipairs({ "core/await", "core/bind" }) do
     for _, path in ipairs(list_files(folder, ".c")) do
       for _, block in ipairs(read_c(path)) do
         for _, fn in ipairs(block.functions) do
-          c_functions[fn.name] = { kind = "function", name = fn.name, params = fn.params, block = block.block,
+          functions[fn.name] = { kind = "function", name = fn.name, params = fn.params, block = block.block,
             file = path, line = block.line }
         end
         if block.kind == "MODULE" and not internal[block.name] then
@@ -247,66 +131,87 @@ local function collect()
       end
     end
   end
+  for _, name in ipairs(public) do
+    local item = functions[name]
+    if item then
+      check(item, "tg." .. name)
+      found.functions[#found.functions + 1] = item
+    else
+      problem("core/await/" .. name .. ".c", 1, "tg.%s has no comment with `function tg.%s(...) end`", name, name)
+    end
+  end
+end
 
-  local modules = {}
+-- Classes and types of a file, once.
+local function collect_objects(found, path, items)
+  if not found.seen[path] then
+    found.seen[path] = true
+    add_all(found.classes, classes_of(items, objects[path]))
+    add_all(found.types, types_of(items))
+  end
+end
+
+-- Functions of tg that a Lua file provides.
+local function collect_provided(found, module, names)
+  local path = "lua/" .. module:gsub("%.", "/") .. ".lua"
+  local items, own = read_lua(path), {}
+  for _, item in ipairs(items) do
+    if item.receiver == "M" and item.name then
+      own[item.name] = item
+    end
+  end
+  for _, name in ipairs(names) do
+    if own[name] then
+      check(own[name], "tg." .. name)
+      found.functions[#found.functions + 1] = own[name]
+    else
+      problem(path, 1, "tg.%s is public and has no comment", name)
+    end
+  end
+  collect_objects(found, path, items)
+  return path
+end
+
+local function collect_module(found, path)
+  local items = read_lua(path)
+  local module = { name = path:match("([%w_]+)%.lua$"), items = {}, file = path }
+  for _, item in ipairs(items) do
+    if item.kind == "class" and item.receiver == "M" then
+      module.block = item.block
+    elseif item.receiver == "M" and item.name and not is_private(item.name) then
+      module.items[#module.items + 1] = item
+      check(item, "tg." .. module.name .. "." .. item.name)
+    end
+  end
+  module.block = module.block or { "@class tidegate." .. module.name }
+  found.modules[#found.modules + 1] = module
+  collect_objects(found, path, items)
+end
+
+-- Everything public: functions of tg, modules, classes, types.
+local function collect()
+  local source = read_file("lua/tidegate/_core/tg.lua")
+  local providers = read_table(source, "providers")
+  local found = { functions = {}, modules = {}, classes = {}, types = {}, c_modules = {}, seen = {} }
+  local modules, provider_files = {}, {}
   for module in pairs(providers) do
     modules[#modules + 1] = module
   end
   table.sort(modules)
   for _, module in ipairs(modules) do
-    local path = "lua/" .. module:gsub("%.", "/") .. ".lua"
-    provider_files[path] = true
-    local items, by_name = read_lua(path), {}
-    for _, item in ipairs(items) do
-      if item.receiver == "M" and item.name then
-        by_name[item.name] = item
-      end
-    end
-    for _, name in ipairs(providers[module]) do
-      local item = by_name[name]
-      if item then
-        check(item, "tg." .. name)
-        found.functions[#found.functions + 1] = item
-      else
-        problem(path, 1, "tg.%s is public and has no comment", name)
-      end
-      c_functions[name] = nil
-    end
-    read_objects(path, items)
+    provider_files[collect_provided(found, module, providers[module])] = true
   end
-  for _, name in ipairs(public) do
-    local item = c_functions[name]
-    if item then
-      check(item, "tg." .. name)
-      found.functions[#found.functions + 1] = item
-    else
-      problem("core/await/" .. name .. ".c", 1, "tg.%s is public and has no comment with `function tg.%s(...) end`",
-        name, name)
-    end
-  end
-  table.sort(found.functions, function(a, b) return a.name < b.name end)
-
+  collect_c(found, read_table(source, "internal"), read_table(source, "public"))
   for _, path in ipairs(list_files("lua/tidegate", ".lua")) do
     if not provider_files[path] then
-      local items = read_lua(path)
-      local module = { name = path:match("([%w_]+)%.lua$"), items = {}, file = path }
-      for _, item in ipairs(items) do
-        if item.kind == "class" and item.receiver == "M" then
-          module.block = item.block
-        elseif item.receiver == "M" and item.name and not is_private(item.name) then
-          module.items[#module.items + 1] = item
-          check(item, "tg." .. module.name .. "." .. item.name)
-        end
-      end
-      module.block = module.block or { "@class tidegate." .. module.name }
-      found.modules[#found.modules + 1] = module
-      read_objects(path, items)
+      collect_module(found, path)
     end
   end
   for path in pairs(objects) do
-    read_objects(path, read_lua(path))
+    collect_objects(found, path, read_lua(path))
   end
-  table.sort(found.classes, function(a, b) return a.name < b.name end)
+  table.sort(found.functions, by_name)
+  table.sort(found.classes, by_name)
   return found
 end
 

@@ -4,204 +4,14 @@
 -- (core/app/stage.h), with the hooks of the blocks around it. A block that has a setup or a teardown has a stage, too,
 -- inside of which those of its tests are. What outlives a stage is a leak, and fails the test.
 
-local assertions = require "tidegate._pure.assertions"
-local caret = require "tidegate._pure.caret"
 local compile = require "tidegate._core.compile"
 local core = require "tidegate._core.core"
+local failures = require "tidegate._core.test_failure"
 local report = require "tidegate._pure.test_report"
+local spec_file = require "tidegate._core.spec_file"
 local tasks = require "tidegate._core.tasks"
 
 local REFERENCES_MAX = 32 -- that a test may add to the registry: what is opened once a state
-
--- --- failures ----------------------------------------------------------------------------------------------------
-
-local pending_mark = {} -- raised by pending() inside a test
-
-local assertion_meta = {
-  __tostring = function(err)
-    return err.message
-  end,
-}
-
--- A failure as it is shown: message, place, and the source around it.
-local function render(failure, sources)
-  local source = failure.file and sources[failure.file]
-  return caret.render(failure.column and failure or compile.mark_line(failure, source), source)
-end
-
--- The user's lines of a traceback; nil where there is one at most, which is shown anyway.
-local function fold(trace)
-  local lines = {}
-  for line in trace:gmatch("[^\n]+") do
-    local ours = line:find("lua/tidegate/", 1, true) or line:find("^%s*%[%a+%]") or line:find("^stack traceback")
-    if not ours then
-      lines[#lines + 1] = line:match("^%s*(.-)%s*$")
-    end
-  end
-  return lines[2] and table.concat(lines, "\n") or nil
-end
-
--- The first place in a text that is one of a file we know.
-local function place_in(text, sources)
-  for file, line in tostring(text or ""):gmatch("([^%s:'\"<>]+%.lua):(%d+)") do
-    if sources[file] then
-      return file, tonumber(line)
-    end
-  end
-end
-
--- Calls f; on failure a row {message, file, line, traceback} with the place of the spec or of the application, and
--- the error value. An error that another task has brought has no frame here: it tells itself where it was.
-local function guarded(sources, f)
-  local file, line, trace
-  local ok, raised = core.raw_xpcall(f, function(err)
-    file, line = compile.user_frame(3, function(path)
-      return sources[path]
-    end)
-    trace = core.traceback()
-    return err
-  end)
-  if ok then
-    return true
-  end
-  local message = compile.text_of(raised)
-  if type(raised) == "string" then
-    local told_file, told_line, rest = raised:match("^([^:\n]+%.lua):(%d+): (.*)$")
-    if told_file and not told_file:find("^lua/tidegate/") then
-      file, line, message = told_file, tonumber(told_line), rest
-    end
-  elseif core.is_error(raised) then
-    trace = rawget(raised, "traceback") or trace
-    if not file then
-      file, line = place_in(rawget(raised, "place"), sources)
-    end
-    if not file then
-      file, line = place_in(trace, sources)
-    end
-  end
-  return false, { message = message, file = file, line = line, traceback = fold(tostring(trace)) }, raised
-end
-
--- --- blocks ------------------------------------------------------------------------------------------------------
-
-local function new_block(name, outer, place)
-  return {
-    name = name, outer = outer, place = place, items = {},
-    setup = {}, teardown = {}, before_each = {}, after_each = {},
-  }
-end
-
-local function full_name(block, name)
-  local parts = { name }
-  while block do
-    if block.name then
-      table.insert(parts, 1, block.name)
-    end
-    block = block.outer
-  end
-  return table.concat(parts, " ")
-end
-
--- "tests/x_spec.lua:12" -> file, line
-local function split_place(place, file)
-  local found, line = tostring(place):match("^(.*):(%d+)$")
-  return found or file, tonumber(line) or 0
-end
-
-local function check(kind, value, what)
-  if type(value) ~= kind then
-    error(("%s: a %s is expected, got %s"):format(what, kind, type(value)), 3)
-  end
-end
-
--- The words of a spec, which put their arguments into the block that is being read.
-local function words_of(state)
-  local words = {}
-
-  function words.describe(name, fn)
-    check("string", name, "describe")
-    check("function", fn, "describe")
-    local block = new_block(name, state.block, core.caller(2))
-    table.insert(state.block.items, block)
-    state.block = block
-    fn()
-    state.block = block.outer
-  end
-
-  function words.it(name, fn, options)
-    check("string", name, "it")
-    if fn ~= nil then
-      check("function", fn, "it")
-    end
-    if options ~= nil then
-      check("table", options, "it")
-    end
-    if state.running then
-      error("it: a test cannot hold another one", 2)
-    end
-    local place = core.caller(2)
-    table.insert(state.block.items, { test = true, name = name, fn = fn, options = options or {}, place = place })
-  end
-
-  -- Outside of a test it declares one that is not written yet; inside it gives the test up.
-  function words.pending(name)
-    if state.running then
-      error(setmetatable({ pending = pending_mark, message = name and tostring(name) }, assertion_meta), 0)
-    end
-    check("string", name, "pending")
-    table.insert(state.block.items, { test = true, name = name, options = {}, place = core.caller(2) })
-  end
-
-  function words.finally(fn)
-    check("function", fn, "finally")
-    if not state.running then
-      error("finally: works inside a test only", 2)
-    end
-    table.insert(state.running.finally, fn)
-  end
-
-  for name, list in pairs({
-    setup = "setup", before_all = "setup", lazy_setup = "setup", strict_setup = "setup",
-    teardown = "teardown", after_all = "teardown", lazy_teardown = "teardown", strict_teardown = "teardown",
-    before_each = "before_each", after_each = "after_each",
-  }) do
-    words[name] = function(fn)
-      check("function", fn, name)
-      table.insert(state.block[list], fn)
-    end
-  end
-  words.context, words.insulate, words.expose = words.describe, words.describe, words.describe
-  words.spec, words.test = words.it, words.it
-  return words
-end
-
--- --- the environment of specs ------------------------------------------------------------------------------------
-
-local function copy(from, names)
-  local out = {}
-  for _, name in ipairs(names) do
-    out[name] = from[name]
-  end
-  return out
-end
-
--- A spec may block: nobody else waits for this loop.
-local function new_env(given, words)
-  local env = copy(words, {
-    "describe", "context", "insulate", "expose", "it", "spec", "test", "pending", "finally", "setup", "before_all",
-    "lazy_setup", "strict_setup", "teardown", "after_all", "lazy_teardown", "strict_teardown", "before_each",
-    "after_each",
-  })
-  env.assert = assertions.new(given.env.pcall, function(err)
-    error(setmetatable(err, assertion_meta), 0)
-  end)
-  env.io = copy(io, {
-    "close", "flush", "input", "lines", "open", "output", "popen", "read", "stderr", "stdin", "stdout", "tmpfile",
-    "type", "write",
-  })
-  env.os = copy(os, { "clock", "date", "difftime", "execute", "getenv", "remove", "rename", "time", "tmpname" })
-  return setmetatable(env, { __index = given.env })
-end
 
 -- --- one test ----------------------------------------------------------------------------------------------------
 
@@ -212,7 +22,7 @@ function Run:add(result)
   local failure = result.failure
   if failure then
     result.message = failure.message
-    result.rendered = render(failure, self.sources)
+    result.rendered = failures.render(failure, self.sources)
     result.place = failure.file and failure.file .. ":" .. (failure.line or 0) or nil
     result.traceback = failure.traceback
     result.failure = nil
@@ -239,9 +49,10 @@ end
 -- Everything that one test does, inside its task. The first failure counts; the hooks after it run all the same.
 function Run:body(test, chain, outcome)
   local function step(f)
-    local ok, failure, raised = guarded(self.sources, f)
-    if not ok and type(raised) == "table" and rawget(raised, "pending") == pending_mark then
-      outcome.pending = outcome.pending or rawget(raised, "message") or "pending"
+    local ok, failure, raised = failures.guarded(self.sources, f)
+    local reason = not ok and spec_file.pending_reason(raised)
+    if reason then
+      outcome.pending = outcome.pending or reason
     elseif not ok and not outcome.failure then
       outcome.failure = failure
       failure.file, failure.line = failure.file or test.file, failure.line or test.line
@@ -275,40 +86,6 @@ function Run:body(test, chain, outcome)
   step(tasks.complete)
 end
 
-local function describe_why(why, seconds, err)
-  if why == "stuck" then
-    return "stuck: it waits for something that can never come: nothing else runs, no timer is set, no I/O is under way"
-  elseif why == "late" then
-    return ("the test did not end within %g s (--timeout); it was cancelled"):format(seconds)
-  elseif why == "lost" then
-    return "it did not end although it was cancelled; no other test can run"
-  end
-  return err
-end
-
-local function describe_leak(leak)
-  if leak.kind == "task" then
-    return ("a task is still alive: started at %s%s"):format(leak.made or "?",
-      leak.waits and ", it waits at " .. leak.waits or "")
-  elseif leak.kind == "handle" then
-    return "a handle was left open in the application's scope" .. (leak.made and ": opened at " .. leak.made or "")
-  end
-  return ("%d references were left in the registry"):format(leak.count)
-end
-
-local function leak_failure(leaks, file, line)
-  local lines, place = {}, nil
-  for index, leak in ipairs(leaks) do
-    lines[index] = describe_leak(leak)
-    place = place or leak.made
-  end
-  local found_file, found_line = split_place(place, file)
-  if not place then
-    found_file, found_line = file, line
-  end
-  return { message = "leak: " .. table.concat(lines, "\n"), file = found_file, line = found_line }
-end
-
 function Run:collect_references()
   collectgarbage()
   collectgarbage()
@@ -336,55 +113,59 @@ function Run:is_real(options)
   return self.options.real_time or options.clock == "real"
 end
 
-function Run:test(test, block)
-  local file, line = split_place(test.place, self.file)
-  local result = { name = full_name(block, test.name), file = file, line = line, status = "passed", seconds = 0 }
-  if self.options.filter and not result.name:find(self.options.filter, 1, true) then
-    return
-  elseif not test.fn then
-    result.status, result.message = "pending", nil
-    return self:add(result)
-  end
-  local real, problem = self:is_real(test.options)
-  if problem then
-    result.status, result.failure = "error", { message = problem, file = file, line = line }
-    return self:add(result)
-  end
+-- Runs a test in a stage of its own: what failed, what was left, and how long it took.
+function Run:perform(test, block, real)
   local chain, outer = {}, block
   while outer do
     table.insert(chain, 1, outer)
     outer = outer.outer
   end
-  local outcome, stage = {}, self.stage
-  test.file, test.line, test.finally = file, line, {}
+  local outcome, stage, state = {}, self.stage, self.state
   local references = self:collect_references()
   local begun = stage.elapsed()
   stage.clock(real)
   stage.open()
-  self.state.running = test
+  state.running = test
   local seconds = tonumber(test.options.timeout) or self.options.timeout
   local ok, err, why = stage.run(function()
     self:body(test, chain, outcome)
   end, seconds)
-  self.state.running = nil
+  state.running = nil
   if not ok then
-    local before = outcome.failure or { file = file, line = line } -- where the cancellation has met it
-    outcome.failure = { message = describe_why(why, seconds, err), file = before.file, line = before.line }
+    local before = outcome.failure or test -- where the cancellation has met it
+    outcome.failure = { message = failures.describe_why(why, seconds, err), file = before.file, line = before.line }
   end
   self.lost = why == "lost"
-  local leaks = not self.lost and self:close(references, test.options.leaks)
-  result.seconds = stage.elapsed() - begun
-  if outcome.failure then
-    result.status, result.failure = "failed", outcome.failure
-  elseif leaks then
-    result.status, result.failure = "failed", leak_failure(leaks, file, line)
-  elseif self.lost then
-    result.status = "failed"
-    result.failure = { message = describe_why("lost"), file = file, line = line }
-  elseif outcome.pending then
-    result.status, result.message = "pending", outcome.pending
+  outcome.leaks = not self.lost and self:close(references, test.options.leaks) or nil
+  if self.lost and not outcome.failure then
+    outcome.failure = { message = failures.describe_why("lost"), file = test.file, line = test.line }
   end
-  result.leaks = leaks or nil
+  return outcome, stage.elapsed() - begun
+end
+
+function Run:test(test, block)
+  local name = spec_file.full_name(block, test.name)
+  local file, line = failures.split_place(test.place, self.file)
+  local result = { name = name, file = file, line = line, status = "passed", seconds = 0 }
+  local real, problem = self:is_real(test.options)
+  test.file, test.line, test.finally = file, line, {}
+  if self.options.filter and not name:find(self.options.filter, 1, true) then
+    return
+  elseif not test.fn then
+    result.status = "pending"
+  elseif problem then
+    result.status, result.failure = "error", { message = problem, file = file, line = line }
+  else
+    local outcome, seconds = self:perform(test, block, real)
+    result.seconds, result.leaks = seconds, outcome.leaks
+    if outcome.failure then
+      result.status, result.failure = "failed", outcome.failure
+    elseif outcome.leaks then
+      result.status, result.failure = "failed", failures.of_leaks(outcome.leaks, file, line)
+    elseif outcome.pending then
+      result.status, result.message = "pending", outcome.pending
+    end
+  end
   self:add(result)
 end
 
@@ -401,11 +182,12 @@ end
 function Run:hook(f)
   local ok, failure
   local ended, err, why = self.stage.run(function()
-    ok, failure = guarded(self.sources, f)
+    ok, failure = failures.guarded(self.sources, f)
   end, self.options.timeout)
   if not ended then
     self.lost = why == "lost"
-    return { message = describe_why(why, self.options.timeout, err), file = self.file, line = failure and failure.line }
+    local message = failures.describe_why(why, self.options.timeout, err)
+    return { message = message, file = self.file, line = failure and failure.line }
   end
   if not ok then
     failure.file = failure.file or self.file
@@ -416,7 +198,7 @@ end
 local function has_tests(block, filter)
   for _, item in ipairs(block.items) do
     if not item.test and has_tests(item, filter)
-      or item.test and (not filter or full_name(block, item.name):find(filter, 1, true)) then
+      or item.test and (not filter or spec_file.full_name(block, item.name):find(filter, 1, true)) then
       return true
     end
   end
@@ -441,7 +223,7 @@ function Run:block(block)
   elseif #block.setup + #block.teardown == 0 then
     return self:items(block)
   end
-  local name = full_name(block.outer, block.name or block.file)
+  local name = spec_file.full_name(block.outer, block.name or block.file)
   local stage, failure = self.stage, nil
   stage.clock(self.options.real_time)
   stage.open()
@@ -462,7 +244,7 @@ function Run:block(block)
   if not self.lost then
     local leaks = self:close()
     if leaks then
-      self:fail(name .. " (teardown)", leak_failure(leaks, split_place(block.place, self.file)))
+      self:fail(name .. " (teardown)", failures.of_leaks(leaks, failures.split_place(block.place, self.file)))
     end
   end
 end
@@ -471,11 +253,11 @@ function Run:spec(spec, given)
   self.file = spec.path
   self.sources[spec.path] = spec.source
   local before = #self.results
-  local state = { block = new_block(nil, nil, spec.path .. ":1") }
+  local state = { block = spec_file.new_block(nil, nil, spec.path .. ":1") }
   local root = state.block
   root.file = spec.path
   self.state = state
-  local env = new_env(given, words_of(state))
+  local env = spec_file.new_env(state, given.env)
   local chunk, problem = compile.text(spec.source:gsub("^#![^\n]*", "--", 1), spec.path, env, {})
   if not chunk then
     self:fail(spec.path, problem)
@@ -487,7 +269,7 @@ function Run:spec(spec, given)
     if failure then
       self:fail(spec.path, failure)
     elseif leaks then
-      self:fail(spec.path, leak_failure(leaks, spec.path, 1))
+      self:fail(spec.path, failures.of_leaks(leaks, spec.path, 1))
     else
       self:block(root)
     end
