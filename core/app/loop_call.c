@@ -31,11 +31,20 @@ static void destroy(struct call *call) {
   free(call);
 }
 
+/* Letters are posted under the lock: whoever opens one waits until the other side has let go of
+ * it, and may destroy it then. */
+static bool is_dropped(struct call *call) {
+  pthread_mutex_lock(&call->lock);
+  bool dropped = call->dropped;
+  pthread_mutex_unlock(&call->lock);
+  return dropped;
+}
+
 /* ---- the worker ---- */
 
 static void on_back(struct tg_letter *letter) {
   struct call *call = TG_CONTAINER(letter, struct call, back);
-  struct tg_job *job = call->job;
+  struct tg_job *job = is_dropped(call) ? NULL : call->job;
   call->job = NULL;
   destroy(call);
   if (job) job->back(job);
@@ -72,13 +81,6 @@ static void on_job_ended(struct tg_job *job) {
   finish(job->runner);
 }
 
-static bool is_dropped(struct call *call) {
-  pthread_mutex_lock(&call->lock);
-  bool dropped = call->dropped;
-  pthread_mutex_unlock(&call->lock);
-  return dropped;
-}
-
 static void on_there(struct tg_letter *letter) {
   struct call *call = TG_CONTAINER(letter, struct call, there);
   struct tg_vm *vm = call->generation->vms[call->home->index];
@@ -94,7 +96,7 @@ static void on_there(struct tg_letter *letter) {
 
 static void on_cancel(struct tg_letter *letter) {
   struct call *call = TG_CONTAINER(letter, struct call, cancel);
-  call->told = true;
+  call->told = is_dropped(call);
   if (call->running)
     tg_job_cancel(call->job);
   else
