@@ -84,7 +84,7 @@ class NameServer:
 
     def __init__(self, script=None):
         self.script, self.counts, self.lock, self.open = script or (lambda q: None), Counter(), threading.Lock(), True
-        self.late = []
+        self.late, self.peer = [], None
         self.udp, self.tcp = bind_both()
         self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.tcp.listen(64)
@@ -121,7 +121,7 @@ class NameServer:
     def _serve_udp(self):
         self.udp.settimeout(0.005)
         while self.open:
-            now, due = time.monotonic(), []
+            now = time.monotonic()
             self.late, due = [x for x in self.late if x[0] > now], [x for x in self.late if x[0] <= now]
             for _, raw, peer in due:
                 self.udp.sendto(raw, peer)

@@ -291,7 +291,10 @@ show(#tg.dns.resolve("many.test", "A")) show(#tg.dns.lookup("many.test", { famil
 
 def test_many_bytes_of_text():
     text = [bytes([i % 256]) * 255 for i in range(8)]
-    with NameServer(lambda query: query.answer(("TXT", text, 60)) if query.tcp else query.answer(truncated=True)) as server:
+
+    def script(query):
+        return query.answer(("TXT", text, 60)) if query.tcp else query.answer(truncated=True)
+    with NameServer(script) as server:
         assert one("""
 local r = tg.dns.resolve("text.test", "TXT")[1]
 show({ n = #r.text, parts = #r.parts, same = table.concat(r.parts) == r.text, byte = r.parts[8]:byte(255) })
@@ -533,7 +536,8 @@ end }, ["GET /n"] = function() return tostring(ended:get("n") or 0) end }"""}) a
 
 
 @pytest.mark.parametrize("script, status", [
-    (lambda query: query.answer(code=NXDOMAIN), 502), (lambda query: query.answer(code=SERVFAIL), 502), (lambda query: None, 504)])
+    (lambda query: query.answer(code=NXDOMAIN), 502), (lambda query: query.answer(code=SERVFAIL), 502),
+    (lambda query: None, 504)])
 def test_uncaught(script, status):
     """What fails outside is no fault of the handler, and no 404."""
     with NameServer(script) as server, Server({

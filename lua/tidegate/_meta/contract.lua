@@ -67,6 +67,7 @@ function Routes:on(methods, path, spec, run) end
 ---@field limits table<string, integer>?
 ---@field timeouts table<string, number>?
 ---@field grants { ffi: boolean?, debug: boolean?, os_execute: boolean?, c_modules: string[]? }?
+---@field dns tidegate.DnsConfig?
 ---@field log { level: "debug"|"info"|"warn"|"error"?, access: "json"|"text"|"off"? }?
 ---@field on_start fun()?
 ---@field on_stop fun()?
