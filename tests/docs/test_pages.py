@@ -48,7 +48,7 @@ def test_every_page_is_linked():
     assert not missing, missing
 
 
-@pytest.mark.parametrize("verb", ["run", "dev", "call", "exec", "routes", "reload"])
+@pytest.mark.parametrize("verb", ["run", "dev", "call", "exec", "test", "routes", "reload"])
 def test_every_flag_is_in_the_reference(verb):
     page = (ROOT / "docs/reference/commands.md").read_text()
     for short, long in re.findall(r"^ +(?:-(\w), )?--([\w-]+)", command("help", verb).stdout, re.M):

@@ -46,7 +46,7 @@ def test_version():
 def test_help():
     done = command("help")
     assert done.returncode == 0
-    for word in ("run", "dev", "check", "routes", "call", "exec", "new", "reload", "status", "stop", "version"):
+    for word in ("run", "dev", "check", "routes", "call", "exec", "test", "new", "reload", "status", "stop", "version"):
         assert re.search(rf"\b{word}\b", done.stdout), word
     assert command("--help").returncode == 0
 

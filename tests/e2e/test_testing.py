@@ -1,12 +1,15 @@
 """`tidegate test`: what a test is, the clock (T6), requests without a port (F21), leaks, and the forms of the report."""
 import json
+import os
+import pty
 import re
+import subprocess
 import time
 import xml.etree.ElementTree as tree
 
 import pytest
 
-from harness import SLOW, command, write_app
+from harness import BINARY, DEADLINE, SLOW, command, environment, write_app
 
 ROUTES = """
 local tg = require "tidegate"
@@ -635,6 +638,20 @@ def test_verbose_names_every_test_and_quiet_none(tmp_path):
     folder = app(tmp_path, {"a": 'describe("b", function() it("c", function() end) end)'})
     assert "ok      b c\n" in run(folder, "-v").out
     assert run(folder, "-q").out.strip().startswith("1 passed")
+
+
+@pytest.mark.parametrize("extra, has_color", [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colors_on_a_terminal_only(tmp_path, extra, has_color):
+    folder = app(tmp_path, {"a": 'it("c", function() end)'})
+    env = {key: value for key, value in environment().items() if key != "NO_COLOR"}
+    ours, theirs = pty.openpty()
+    done = subprocess.run([BINARY, "test", "--dir", folder], stdout=theirs, stderr=subprocess.PIPE, env={**env, **extra},
+                          timeout=DEADLINE, check=False)
+    os.close(theirs)
+    text = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0 and "1 passed" in text
+    assert ("\x1b[32m" in text) == has_color
 
 
 def test_a_new_application_has_a_test_that_passes(tmp_path):
