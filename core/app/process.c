@@ -212,9 +212,10 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
 
 /* ---- the whole life ---- */
 
-/* The files of unix sockets that we listened on. */
+/* The files of unix sockets that we listened on, also where another address was taken. */
 static void remove_sockets(struct tg_process *process) {
-  for (size_t i = 0; i < process->address_count; i++)
+  const struct tg_loop_thread *first = process->loops ? process->loops[0] : NULL;
+  for (size_t i = 0; first && i < first->listener_count; i++)
     if (tg_address_is_unix(&process->addresses[i]))
       (void)unlink(process->addresses[i].addr.un.sun_path);
 }
@@ -227,7 +228,7 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   /* whoever waits for a reload is told before the socket goes */
   while (process->building) uv_run(&process->control.uv, UV_RUN_ONCE);
   if (process->control_server) tg_control_close(process->control_server);
-  if (atomic_load(&process->current)) remove_sockets(process);
+  remove_sockets(process);
   struct tg_generation *current = atomic_exchange(&process->current, NULL);
   if (current) tg_generation_release(current);
   if (process->watcher) tg_watcher_close(process->watcher);

@@ -217,6 +217,15 @@ def test_191_stale_pid_file_is_no_obstacle(app):
         alive_ok(server)
 
 
+def test_191_a_start_that_fails_leaves_no_socket_behind(tmp_path):
+    write_app(tmp_path, HELLO)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = command("run", "--dir", tmp_path, "--listen", f"unix:{tmp_path}/s.sock",
+                       "--listen", "127.0.0.1:%d" % taken.getsockname()[1])
+    assert done.returncode == 4, done
+    assert not (tmp_path / "s.sock").exists() and not (tmp_path / ".tidegate/pid").exists()
+
+
 # 193
 
 FAULTS = {
