@@ -25,7 +25,7 @@ local tg = {}
 ---@field links integer
 
 --- How a program has ended.
----@class tg.process.Result
+---@class tidegate.ProcessResult
 ---@field ok boolean its status was 0
 ---@field status integer|nil nil where a signal ended it
 ---@field signal string|nil "SIGKILL"
@@ -75,35 +75,6 @@ tg.log = nil
 
 ---@type tidegate.shared
 tg.shared = nil
-
-do
---- A program that runs.
----@class tg.process.Process
----@field pid integer also the number of its process group
----@field stdin tg.Stream|nil
----@field stdout tg.Stream|nil
----@field stderr tg.Stream|nil
-local tg_process_Process = {}
-
---- Waits for its end. ⏸
----@return tg.process.Result
-function tg_process_Process:wait() end
-
---- Sends a signal to the program and all that it has started.
----@param signal? string "SIGTERM" where none is given
----@return boolean sent false where it has ended already
-function tg_process_Process:kill(signal) end
-
---- Ends it: SIGTERM, SIGKILL after the grace, and waits for the end. ⏸
----@param grace? number seconds
----@return tg.process.Result
-function tg_process_Process:stop(grace) end
-
---- Takes it and its streams out of the request that started it: it lives until it ends, or the application's
---- generation does.
----@return tg.process.Process
-function tg_process_Process:detach() end
-end
 
 do
 ---@class tidegate.Barrier nobody goes on before all have come
@@ -342,6 +313,35 @@ function Out:write(...) end
 --- is a table goes as JSON.
 ---@param event string|table
 function Out:send(event) end
+end
+
+do
+--- A program that runs.
+---@class tidegate.Process
+---@field pid integer also the number of its process group
+---@field stdin tidegate.Stream|nil
+---@field stdout tidegate.Stream|nil
+---@field stderr tidegate.Stream|nil
+local Process = {}
+
+--- Waits for its end. ⏸
+---@return tidegate.ProcessResult
+function Process:wait() end
+
+--- Sends a signal to the program and all that it has started.
+---@param signal? string "SIGTERM" where none is given
+---@return boolean sent false where it has ended already
+function Process:kill(signal) end
+
+--- Ends it: SIGTERM, SIGKILL after the grace, and waits for the end. ⏸
+---@param grace? number seconds
+---@return tidegate.ProcessResult
+function Process:stop(grace) end
+
+--- Takes it and its streams out of the request that started it: it lives until it ends, or the application's
+--- generation does.
+---@return tidegate.Process
+function Process:detach() end
 end
 
 do
@@ -701,7 +701,7 @@ local process = {}
 ---@param opts? { stdin: string, cwd: string, env: table<string, string|number|false>, clear_env: boolean,
 ---   shell: boolean, timeout: number, max_output: integer, check: boolean, grace: number, stdout: string,
 ---   stderr: string }
----@return tg.process.Result
+---@return tidegate.ProcessResult
 function process.run(argv, opts) end
 
 --- Starts a program, and returns when it runs. ⏸
@@ -710,7 +710,7 @@ function process.run(argv, opts) end
 ---@param argv string[] program and arguments; with `shell` a string
 ---@param opts? { cwd: string, env: table<string, string|number|false>, clear_env: boolean, shell: boolean,
 ---   grace: number, stdin: string, stdout: string, stderr: string }
----@return tg.process.Process
+---@return tidegate.Process
 function process.spawn(argv, opts) end
 
 tg.process = process
