@@ -119,8 +119,8 @@ static tg_status save_replacing(struct save_job *save) {
   return status;
 }
 
-static tg_status save_into(struct save_job *save, int fd) {
-  if (save->how == IN_PLACE && ftruncate(fd, 0)) return -errno;
+static tg_status save_into(struct save_job *save, int fd, off_t size) {
+  if (save->how == IN_PLACE && size && ftruncate(fd, 0)) return -errno;
   if (save->mode >= 0 && fchmod(fd, (mode_t)save->mode & 07777)) return -errno;
   tg_status status = tg_fs_write_all(&save->job, fd, save->bytes, save->len);
   if (!status && save->sync == SYNC_ALL && fsync(fd)) status = -errno;
@@ -136,7 +136,7 @@ static tg_status run_save(struct tg_fs_job *job) {
   int flags = O_WRONLY | O_CREAT | (save->how == APPEND ? O_APPEND : 0);
   int fd = open_regular(job->path, flags, 0666, &st);
   if (fd < 0) return fd;
-  tg_status status = save_into(save, fd);
+  tg_status status = save_into(save, fd, st.st_size);
   if (close(fd) && !status) status = -errno;
   return status;
 }
