@@ -22,33 +22,39 @@ static int take(lua_State *L, struct tg_sync *sync, enum tg_sync_side side, int 
 
 const struct tg_sync_type tg_mutex_type = {.name = "mutex", .ready = ready, .take = take};
 
-/* The scope of the holder ends. */
-static void on_scope_end(struct tg_owned *owned) {
-  struct tg_mutex *mutex = TG_CONTAINER(owned, struct tg_mutex, held);
+static void log_left(const struct tg_mutex *mutex) {
   struct tg_log *log = mutex->sync.vm->host->log;
-  if (log && tg_log_enabled(log, TG_LOG_ERROR)) {
-    char text[160];
-    int len = snprintf(text, sizeof text,
-                       "a task ended and left a mutex locked (made at %s); lock it by m:with(fn)",
-                       mutex->made);
-    struct tg_log_record record;
-    tg_log_record_begin(&record, log, TG_LOG_ERROR, tg_slice(text, (size_t)len));
-    tg_log_record_end(&record, log);
+  if (!log || !tg_log_enabled(log, TG_LOG_ERROR)) return;
+  char text[160];
+  int len = snprintf(text, sizeof text,
+                     "a task ended and left a mutex locked (made at %s); lock it by m:with(fn)",
+                     mutex->made);
+  struct tg_log_record record;
+  tg_log_record_begin(&record, log, TG_LOG_ERROR, tg_slice(text, (size_t)len));
+  tg_log_record_end(&record, log);
+}
+
+void tg_mutex_release_left(struct tg_task *task) {
+  struct tg_list *held = &task->vm->held, *link = held->next;
+  while (link != held) {
+    struct tg_mutex *mutex = TG_CONTAINER(link, struct tg_mutex, link);
+    link = link->next; /* whoever gets it comes last in the list, and is not this task */
+    if (mutex->holder != task) continue;
+    log_left(mutex);
+    tg_mutex_release(mutex);
   }
-  tg_mutex_release(mutex);
 }
 
 void tg_mutex_push(lua_State *L, int meta) {
   tg_error_push_place(L, 1);  // place
   struct tg_sync *sync = tg_sync_push(L, &tg_mutex_type, sizeof(struct tg_mutex), meta);
   struct tg_mutex *mutex = TG_CONTAINER(sync, struct tg_mutex, sync);
-  tg_list_init(&mutex->held.link);
-  mutex->held.close = on_scope_end;
+  tg_list_init(&mutex->link);
   snprintf(mutex->made, sizeof mutex->made, "%s", lua_tostring(L, -2));
 }
 
 void tg_mutex_deinit(struct tg_mutex *mutex) {
-  tg_owned_release(&mutex->held);
+  tg_list_remove(&mutex->link);
   tg_sync_deinit(&mutex->sync);
 }
 
@@ -79,12 +85,12 @@ void tg_mutex_check_held(lua_State *L, const struct tg_mutex *mutex, const char 
 
 void tg_mutex_give(struct tg_mutex *mutex, struct tg_task *task) {
   mutex->holder = task;
-  tg_scope_own(task->scope->top, &mutex->held);
+  tg_list_append(&mutex->sync.vm->held, &mutex->link);
 }
 
 void tg_mutex_release(struct tg_mutex *mutex) {
   struct tg_waiter *next = tg_sync_first(&mutex->sync, TG_SYNC_TAKE);
-  tg_owned_release(&mutex->held);
+  tg_list_remove(&mutex->link);
   mutex->holder = NULL;
   if (!next) return;
   tg_mutex_give(mutex, next->wait->op.task);

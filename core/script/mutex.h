@@ -1,8 +1,8 @@
 /* Mutexes: one task at a time, in the order of asking.
  *
  * A locked mutex belongs to the task that locked it, whatever coroutine of that task asks, and to
- * the functions that the task has deferred. It ends with the request, job or script of its holder,
- * too: then that is logged, as the mistake that it is, and the next who waits has it. */
+ * the functions that the task has deferred. Its end unlocks it, too: then that is logged, as the
+ * mistake that it is, and the next who waits has it. */
 #ifndef TG_SCRIPT_MUTEX_H
 #define TG_SCRIPT_MUTEX_H
 
@@ -12,7 +12,7 @@
 struct tg_mutex {
   struct tg_sync sync;
   struct tg_task *holder; /* NULL: free */
-  struct tg_owned held;   /* in the top scope of the holder */
+  struct tg_list link;    /* while it is locked: in the state's list of such */
   char made[64];          /* place of the call that made it */
 };
 
@@ -41,6 +41,9 @@ void tg_mutex_check_held(lua_State *L, const struct tg_mutex *mutex, const char 
 
 /* Locks a free one for a task. */
 void tg_mutex_give(struct tg_mutex *mutex, struct tg_task *task);
+
+/* Unlocks those that a task has left locked at its end; for task.c. */
+void tg_mutex_release_left(struct tg_task *task);
 
 /* Unlocks it; the first who waits holds it then. */
 void tg_mutex_release(struct tg_mutex *mutex);

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "script/error.h"
+#include "script/mutex.h"
 #include "script/nursery.h"
 #include "script/trace.h"
 #include "script/watch.h"
@@ -165,6 +166,7 @@ struct tg_nursery *tg_task_nursery(struct tg_task *task) {
 
 static void conclude(struct tg_task *task) {
   bool failed = task->failed;
+  if (TG_UNLIKELY(!tg_list_empty(&task->vm->held))) tg_mutex_release_left(task);
   if (task->nest) tg_nursery_end(task->nest, task);
   task->nest = NULL;
   task->state = TG_TASK_ENDED;

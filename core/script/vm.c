@@ -146,6 +146,7 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   vm->memory_max = host->settings->limits_state_memory;
   tg_list_init(&vm->idle_tasks);
   tg_list_init(&vm->unserved);
+  tg_list_init(&vm->held);
   vm->ref_run_defers = LUA_NOREF;
   vm->L = new_state();
   vm->root = malloc(sizeof *vm->root);

@@ -72,6 +72,7 @@ struct tg_vm {
   struct tg_task *running; /* whose code is on the C stack; NULL between tasks */
   struct tg_list idle_tasks;
   struct tg_list unserved; /* the application's tasks (by their jobs), until the state serves */
+  struct tg_list held;     /* mutexes that are locked (script/mutex.c) */
   bool serving;            /* it is with the thread that will always run it */
   unsigned idle_count;
   unsigned task_count; /* alive, idle ones not counted */
