@@ -28,7 +28,7 @@ local internal = { handler = true, sync = true, calendar = true, random = true, 
 local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
-local later = { "schema", "http", "fs", "url", "crypto", "metrics", "cache",
+local later = { "schema", "http", "url", "crypto", "metrics", "cache",
   "pg", "redis", "sqlite", "template", "dep", "provide", "proxy", "websocket", "sort",
 }
 
