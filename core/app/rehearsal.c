@@ -131,7 +131,7 @@ struct job_guest {
   struct tg_rehearsal_guest guest;
   struct tg_job *job;
   bool dropped;
-  struct tg_loop_job back;
+  struct tg_loop_job there, back;
 };
 
 /* From the loop's list, so that whoever waits is not told inside the step that has ended. */
@@ -172,17 +172,37 @@ static void drop_job(struct tg_job *job) {
   tg_job_cancel(job);
 }
 
-static tg_status run_job(struct tg_vm *vm, struct tg_job *job) {
-  struct tg_rehearsal *rehearsal = vm->host->process;
+/* tg.on_loop: in the state of the loop, from the loop's list, outside of the worker's step. */
+static void on_there(struct tg_loop_job *link) {
+  struct job_guest *guest = TG_CONTAINER(link, struct job_guest, there);
+  begin_job(&guest->guest, guest->guest.rehearsal->vm, "");
+}
+
+static struct job_guest *new_job_guest(const struct tg_vm *vm, struct tg_job *job) {
   struct job_guest *guest = calloc(1, sizeof *guest);
-  if (!guest) return TG_ENOMEM;
+  if (!guest) return NULL;
   tg_list_init(&guest->guest.link);
+  tg_loop_job_init(&guest->there, on_there);
   tg_loop_job_init(&guest->back, on_back);
+  guest->guest.rehearsal = vm->host->process;
   guest->guest.begin = begin_job;
   guest->job = job;
   job->taker = guest;
   job->drop = drop_job;
-  tg_rehearsal_admit(rehearsal, &guest->guest);
+  return guest;
+}
+
+static tg_status run_job(struct tg_vm *vm, struct tg_job *job) {
+  struct job_guest *guest = new_job_guest(vm, job);
+  if (!guest) return TG_ENOMEM;
+  tg_rehearsal_admit(guest->guest.rehearsal, &guest->guest);
+  return TG_OK;
+}
+
+static tg_status run_on_loop(struct tg_vm *vm, struct tg_job *job) {
+  struct job_guest *guest = new_job_guest(vm, job);
+  if (!guest) return TG_ENOMEM;
+  tg_loop_post(vm->loop, &guest->there);
   return TG_OK;
 }
 
@@ -194,6 +214,7 @@ int tg_rehearsal_open(struct tg_rehearsal *rehearsal, struct tg_offline *offline
   tg_loop_job_init(&rehearsal->keeper, on_keep);
   offline->host.process = rehearsal;
   offline->host.run_job = run_job;
+  offline->host.run_on_loop = run_on_loop;
   if (tg_offline_has_application(offline)) {
     int exit = tg_offline_load(offline);
     if (exit) return exit;

@@ -22,6 +22,9 @@ return {
   ["POST /small"] = { max_body = 10, run = function(req) return req:text() end },
   ["GET /role"] = function() return tg.role end,
   ["GET /blocking"] = { blocking = true, run = function() return tg.role end },
+  ["GET /calls_back"] = { blocking = true, run = function()
+    return tg.on_loop(function(x) local t = require "tidegate" t.sleep(5) return t.role .. x end, "!")
+  end },
   ["GET /stalls"] = function() io.open("/etc/passwd") end,
   ["GET /bad"] = function() error("oops") end,
   ["GET /stream"] = function()
@@ -541,6 +544,9 @@ def test_a_spawned_task_that_fails_fails_its_test(tmp_path):
     'local res = tg.test.get("/broken") assert.equal("a", res:text()) assert.is_false(res.complete)',
     'assert.equal("loop", tg.test.get("/role"):text())',
     'assert.equal("worker", tg.test.get("/blocking"):text())',
+    'assert.equal("loop!", tg.test.get("/calls_back"):text())',
+    'assert.is_nil((tg.move_on(1, tg.test.get, "/calls_back")))',
+    'assert.is_nil((tg.move_on(1, tg.blocking, function() require("tidegate").sleep(100) end)))',
     'assert.equal(500, tg.test.get("/stalls").status)',
     'tg.test.get("/after") tg.sleep(2) assert.is_true(tg.shared("seen"):get("after"))',
     'assert.is_nil((tg.move_on(1, tg.test.get, "/gone"))) tg.sleep(0) assert.equal("cancelled", tg.shared("seen"):get("gone"))',
