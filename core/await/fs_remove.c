@@ -81,14 +81,22 @@ static bool is_folder(int fd, const struct dirent *entry) {
   return fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* The folder that we are in, to be read from its beginning; NULL with errno set. */
+static DIR *open_here(const struct walk *walk) {
+  int fd = openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return NULL;
+  DIR *folder = fdopendir(fd);
+  if (!folder) close(fd);
+  return folder;
+}
+
 /* Deletes what is no folder, until the first folder: its name is copied to `inner`; or "". */
 static tg_status sweep(struct walk *walk, char inner[256]) {
-  int copy = openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *folder = copy >= 0 ? fdopendir(copy) : NULL;
-  tg_status status = folder ? TG_OK : -errno;
-  if (!folder && copy >= 0) close(copy);
+  tg_status status = TG_OK;
   const struct dirent *entry;
   inner[0] = 0;
+  DIR *folder = open_here(walk);
+  if (!folder) return errno ? -errno : TG_ENOMEM;
   while (!status && !inner[0] && (entry = readdir(folder))) {
     if (tg_fs_job_dropped(walk->job)) status = TG_ECANCELLED;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
@@ -97,7 +105,7 @@ static tg_status sweep(struct walk *walk, char inner[256]) {
     else if (!status && unlinkat(walk->fd, entry->d_name, 0) && errno != ENOENT)
       status = -errno;
   }
-  if (folder) closedir(folder);
+  closedir(folder);
   return status;
 }
 
