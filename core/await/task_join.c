@@ -35,6 +35,6 @@ int tg_await_task_join(lua_State *L) {
   if (!joiner) tg_error_throw(L, "out_of_memory", "task:join: no memory");
   tg_op_init(&joiner->op, &kind);
   tg_list_init(&joiner->link);
-  tg_list_append(&child->joiners, &joiner->link);
+  tg_list_append(&child->link, &joiner->link);
   return tg_op_suspend(L, &joiner->op);
 }

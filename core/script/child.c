@@ -148,9 +148,9 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   child->task = NULL;
   child->state = status ? TG_CHILD_FAILED : TG_CHILD_DONE;
   if (status || nresults) keep_outcome(&ending);
-  bool seen = !tg_list_empty(&child->joiners);
+  bool seen = !tg_list_empty(&child->link);
   struct tg_list *link;
-  while ((link = tg_list_take_first(&child->joiners)))
+  while ((link = tg_list_take_first(&child->link)))
     tg_op_complete(&TG_CONTAINER(link, struct tg_child_joiner, link)->op);
   if (child->state != TG_CHILD_FAILED || (seen && !child->is_fatal)) {
     let_go(task->vm->L, child);
@@ -201,7 +201,6 @@ static struct tg_child *new_child(lua_State *L, int first) {
   struct tg_child *child = lua_newuserdata(L, sizeof *child);  // .. child
   *child = (struct tg_child){.self_ref = LUA_NOREF, .place = place};
   tg_list_init(&child->link);
-  tg_list_init(&child->joiners);
   luaL_getmetatable(L, OBJECT);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);

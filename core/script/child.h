@@ -18,10 +18,11 @@ struct tg_task;
 enum tg_child_state { TG_CHILD_RUNNING, TG_CHILD_DONE, TG_CHILD_FAILED, TG_CHILD_CANCELLED };
 
 struct tg_child {
-  struct tg_task *task;   /* NULL when it has ended */
-  struct tg_list link;    /* in its scope's failures */
-  struct tg_list joiners; /* struct tg_child_joiner, first come first */
-  int self_ref;           /* LUA_NOREF when nothing anchors it any more */
+  struct tg_task *task; /* NULL when it has ended */
+  /* While it runs: who waits, struct tg_child_joiner, first come first. Afterwards: its place in
+   * the scope's failures. */
+  struct tg_list link;
+  int self_ref; /* LUA_NOREF when nothing anchors it any more */
   enum tg_child_state state;
   bool is_background; /* of the application: its failure is logged at once */
   bool is_fatal;      /* its failure ends the scope, joined or not */
