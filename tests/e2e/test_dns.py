@@ -596,6 +596,17 @@ return { ["GET /{n}"] = function(req) return tg.dns.lookup("s" .. req.params.n .
             assert time.monotonic() - began < 0.5 * SLOW, "one after the other it were 10 s"
 
 
+def test_connecting_by_name():
+    """tg.net asks tg.dns; an address that leads nowhere is passed over."""
+    with NameServer(addresses(v4="127.0.0.1", v6="::ffff:127.0.0.9")) as server:
+        assert one("""
+local listener = tg.net.listen("127.0.0.1:0")
+local task = tg.spawn(function() listener:accept():write("hello\\n") end)
+local s = tg.net.connect("peer.test:" .. listener.address:match("%d+$"))
+show(s:read_line()) task:join()
+""", [server.address]) == "hello"
+
+
 def test_reload_takes_other_servers():
     with NameServer(addresses(v4="192.0.2.1")) as one_, NameServer(addresses(v4="192.0.2.2")) as two, Server({
             "tidegate.lua": config([one_.address]),
