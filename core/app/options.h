@@ -34,14 +34,14 @@ struct tg_options {
   double timeout;                     /* --timeout, seconds; 0: not given */
   const char *headers[TG_HEADER_MAX]; /* call: -H */
   size_t header_count;
-  const char *data; /* call: -d; NULL */
-  bool include;     /* call: -i */
+  const char *data;   /* call: -d; NULL */
+  bool include;       /* call: -i */
   const char *code;   /* exec: -e; NULL */
   const char *filter; /* test: --filter; NULL */
   const char *junit;  /* test: --junit; NULL */
   bool tap;           /* test: --tap */
   bool real_time;     /* test: --real-time */
-  char **args;      /* what is left, in order; borrowed from argv, whose order this changes */
+  char **args;        /* what is left, in order; borrowed from argv, whose order this changes */
   int arg_count;
 };
 
