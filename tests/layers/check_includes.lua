@@ -8,7 +8,8 @@ local allowed, homes = {}, {}
 local libc = {}
 for name in ([[
   arpa/inet.h assert.h ctype.h dirent.h dlfcn.h endian.h errno.h fcntl.h float.h fnmatch.h ftw.h getopt.h glob.h
-  grp.h inttypes.h limits.h linux/capability.h linux/filter.h locale.h malloc.h math.h net/if.h netdb.h netinet/in.h netinet/tcp.h
+  grp.h inttypes.h limits.h linux/capability.h linux/filter.h
+  locale.h malloc.h math.h net/if.h netdb.h netinet/in.h netinet/tcp.h
   poll.h pthread.h pwd.h sched.h semaphore.h setjmp.h signal.h spawn.h stdalign.h stdarg.h stdatomic.h stdbool.h
   stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h strings.h sys/epoll.h sys/eventfd.h sys/file.h
   sys/inotify.h sys/ioctl.h sys/mman.h sys/param.h sys/pidfd.h sys/prctl.h sys/random.h sys/resource.h sys/sendfile.h
