@@ -119,4 +119,21 @@ function M.read_table(source, name)
   return assert(loadstring("return " .. text))()
 end
 
+--- The parameters of a function, or those that are described.
+function M.signature(item)
+  if item.kind == "function" then
+    return item.params
+  end
+  local names = {}
+  for _, line in ipairs(item.block) do
+    names[#names + 1] = line:match("^@param%s+([%w_.]+)")
+  end
+  return table.concat(names, ", ")
+end
+
+--- The last part of a name such as tidegate.X.
+function M.local_name(name)
+  return (name:gsub("^tidegate%.", ""):gsub("%W", "_"))
+end
+
 return M

@@ -16,6 +16,7 @@ local comments = require "comments"
 local has, has_text = comments.has, comments.has_text
 local read_file, list_files = comments.read_file, comments.list_files
 local read_lua, read_c, read_table = comments.read_lua, comments.read_c, comments.read_table
+local signature, local_name = comments.signature, comments.local_name
 
 local META, PAGE = "lua/tidegate/_meta/tidegate.lua", "docs/reference/api.md"
 
@@ -188,6 +189,37 @@ local function collect_module(found, path)
   collect_objects(found, path, items)
 end
 
+-- Types that something public speaks of; the others are the file's own.
+local function used_types(found)
+  local spoken = {}
+  local function note(block)
+    for _, line in ipairs(block) do
+      if not line:find("^@class") and not line:find("^@alias") then
+        for name in line:gmatch("tidegate%.[%w_]+") do
+          spoken[name] = true
+        end
+      end
+    end
+  end
+  for _, list in ipairs({ found.functions, found.modules, found.classes, found.c_modules, found.types }) do
+    for _, item in ipairs(list) do
+      note(item.block)
+      for _, member in ipairs(item.items or {}) do
+        note(member.block)
+      end
+    end
+  end
+  local out = {}
+  for _, item in ipairs(found.types) do
+    item.name = (has(item.block, "class") or has(item.block, "alias")):match("^@%a+%s+([%w_.]+)")
+    if spoken[item.name] then
+      out[#out + 1] = item
+    end
+  end
+  table.sort(out, by_name)
+  return out
+end
+
 -- Everything public: functions of tg, modules, classes, types.
 local function collect()
   local source = read_file("lua/tidegate/_core/tg.lua")
@@ -210,23 +242,13 @@ local function collect()
   for path in pairs(objects) do
     collect_objects(found, path, read_lua(path))
   end
+  found.types = used_types(found)
   table.sort(found.functions, by_name)
   table.sort(found.classes, by_name)
   return found
 end
 
 -- --- editor types ------------------------------------------------------------------------------------------------
-
-local function signature(item)
-  if item.kind == "function" then
-    return item.params
-  end
-  local names = {}
-  for _, line in ipairs(item.block) do
-    names[#names + 1] = line:match("^@param%s+([%w_.]+)")
-  end
-  return table.concat(names, ", ")
-end
 
 local function put_block(out, block)
   for _, line in ipairs(block) do
@@ -243,10 +265,6 @@ local function put_member(out, owner, item)
     out[#out + 1] = ("function %s%s%s(%s) end"):format(owner, item.method and ":" or ".", item.name, signature(item))
   end
   out[#out + 1] = ""
-end
-
-local function local_name(name)
-  return (name:gsub("^tidegate%.", ""):gsub("%W", "_"))
 end
 
 local function write_types(found)
@@ -324,102 +342,11 @@ local function check_types(text)
   end
 end
 
--- --- the page ----------------------------------------------------------------------------------------------------
-
--- What a block says, as paragraphs, then its parameters and results.
-local function put_text(out, block)
-  local words, tags = {}, {}
-  for _, line in ipairs(block) do
-    local tag, rest = line:match("^@(%a+)%s*(.*)$")
-    if not tag and not tags[1] then
-      words[#words + 1] = line
-    elseif not tag then
-      tags[#tags] = tags[#tags] .. " " .. line:match("^%s*(.*)$")
-    elseif tag == "param" or tag == "field" then
-      tags[#tags + 1] = ("- `%s` %s"):format(rest:match("^(%S+)%s*(.*)$"))
-    elseif tag == "return" then
-      tags[#tags + 1] = "- returns " .. rest
-    elseif tag == "class" then
-      local text = rest:match("^%S+%s+(.+)$")
-      words[#words + 1] = text and not text:find("^:") and text or nil
-    elseif tag == "type" then
-      tags[#tags + 1] = "- " .. rest
-    end
-  end
-  local text = table.concat(words, "\n"):gsub("^\n+", ""):gsub("\n+$", "")
-  if text ~= "" then
-    out[#out + 1] = text
-    out[#out + 1] = ""
-  end
-  if tags[1] then
-    out[#out + 1] = (table.concat(tags, "\n"):gsub(" +\n", "\n"):gsub(" +$", ""))
-    out[#out + 1] = ""
-  end
-end
-
-local function put_entry(out, owner, item)
-  local params = item.kind == "function" and item.params or has(item.block, "param") and signature(item)
-  local mark = item.method and ":" or "."
-  out[#out + 1] = ("### %s%s%s%s"):format(owner, mark, item.name, params and "(" .. params .. ")" or "")
-  out[#out + 1] = ""
-  put_text(out, item.block)
-end
-
-local function write_page(found)
-  local out = {
-    "# All functions", "",
-    "Every public function with what its comment in the source says; written by `luajit core/gen/document.lua`. The",
-    "pages of the modules say how they belong together. ⏸ marks what may suspend the task.", "", "## tg", "",
-  }
-  for _, item in ipairs(found.functions) do
-    put_entry(out, "tg", item)
-  end
-  for _, module in ipairs(found.modules) do
-    out[#out + 1] = "## tg." .. module.name
-    out[#out + 1] = ""
-    put_text(out, module.block)
-    for _, item in ipairs(module.items) do
-      put_entry(out, "tg." .. module.name, item)
-    end
-  end
-  for _, module in ipairs(found.c_modules) do
-    out[#out + 1] = "## tg." .. module.name
-    out[#out + 1] = ""
-    for _, line in ipairs(module.block) do
-      local name, rest = line:match("^@field%s+(%S+)%s+(.*)$")
-      if name then
-        out[#out + 1] = ("- `%s` %s"):format(name, rest)
-      elseif line:find("^@class") or line:find("^@alias") then
-        local kind, text = line:match("^@%a+%s+(%S+)%s*(.*)$")
-        out[#out + 1] = ("%s`%s` %s"):format(out[#out] == "" and "" or "\n", kind, text)
-        out[#out + 1] = ""
-      elseif line ~= "" then
-        out[#out + 1] = line
-      end
-    end
-    out[#out + 1] = ""
-  end
-  out[#out + 1] = "## Objects"
-  out[#out + 1] = ""
-  for _, class in ipairs(found.classes) do
-    if class.items[1] or not class.reopened then
-      out[#out + 1] = "### " .. class.name
-      out[#out + 1] = ""
-      put_text(out, class.block)
-      for _, item in ipairs(class.items) do
-        put_entry(out, local_name(class.name):lower(), item)
-      end
-    end
-  end
-  local text = table.concat(out, "\n")
-  return (text:gsub("\n\n\n+", "\n\n"):gsub("[ \t]+\n", "\n"):gsub("\n+$", "")) .. "\n"
-end
-
 -- --- the end -----------------------------------------------------------------------------------------------------
 
 local checking = arg[1] == "--check"
 local found = collect()
-local texts = { [META] = write_types(found), [PAGE] = write_page(found) }
+local texts = { [META] = write_types(found), [PAGE] = require("api_page")(found) }
 check_types(texts[META])
 for _, path in ipairs({ META, PAGE }) do
   local file = io.open(path, "rb")

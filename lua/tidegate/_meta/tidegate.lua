@@ -5,11 +5,13 @@
 ---@class tidegate
 local tg = {}
 
----@class tidegate.Declaration
----@field key string
----@field spec table its own keys, `run` included or not
----@field run function
----@field line integer? where it is known without a scan of the source
+--- How a program has ended.
+---@class tidegate.ProcessResult
+---@field ok boolean its status was 0
+---@field status integer|nil nil where a signal ended it
+---@field signal string|nil "SIGKILL"
+---@field stdout string of tg.process.run
+---@field stderr string of tg.process.run
 
 ---@class tidegate.Stat
 ---@field type string
@@ -23,14 +25,6 @@ local tg = {}
 ---@field inode integer
 ---@field device integer
 ---@field links integer
-
---- How a program has ended.
----@class tidegate.ProcessResult
----@field ok boolean its status was 0
----@field status integer|nil nil where a signal ended it
----@field signal string|nil "SIGKILL"
----@field stdout string of tg.process.run
----@field stderr string of tg.process.run
 
 ---@class tidegate.test_options
 ---@field headers? table<string, string|number> header fields of the request
