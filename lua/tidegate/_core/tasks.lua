@@ -41,7 +41,7 @@ function M.on_error(err)
 end
 
 -- One error of several: {index=, err=} rows, or plain errors.
-local function group_error(failures, place)
+local function group_error(failures, place, what)
   table.sort(failures, function(a, b) return (a.index or 0) < (b.index or 0) end)
   local lines, errors, http = {}, {}, nil
   for i, failure in ipairs(failures) do
@@ -49,7 +49,7 @@ local function group_error(failures, place)
     lines[i] = (failure.index and "[" .. failure.index .. "] " or "") .. tostring(failure.err)
     http = http or rawget(failure.err, "code") == "http" and failure.err or nil
   end
-  return core.error_new("group", #failures .. " of the tasks failed: " .. table.concat(lines, "; "), {
+  return core.error_new("group", #failures .. (what or " of the tasks failed") .. ": " .. table.concat(lines, "; "), {
     errors = errors,
     place = place,
     status = http and rawget(http, "status") or nil,
@@ -441,7 +441,7 @@ function M.complete()
   end
   local errors = alive and core.nest_failures()
   if errors then
-    error(group_error(rows_of(errors)), 0)
+    error(group_error(rows_of(errors), nil, " of the tasks failed and was never joined"), 0)
   end
   local list = core.take_defers()
   if list then
