@@ -353,8 +353,7 @@ class Session:
     def send(self, block):
         self.need_server()
         with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE) as conn:
-            conn.sendall(block.text.replace("\n", "\r\n").encode())
-            conn.shutdown(socket.SHUT_WR)
+            conn.sendall(block.text.replace("\n", "\r\n").encode())  # its side stays open: the server ends first
             data = b""
             while True:
                 piece = conn.recv(65536)
