@@ -236,6 +236,8 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   tg_shutdown_close(process, signals);
   tg_log_free(process->access_log, TG_SECOND);
   tg_log_free(process->host.log, TG_SECOND);
+  for (unsigned i = 0; process->loops && i < process->loop_count && process->loops[i]; i++)
+    clean = tg_pool_settle(&process->loops[i]->loop, TG_SECOND) && clean;
   if (!clean) _exit(process->exit_status); /* a thread is stuck in C code: its memory stays */
   tg_watchdog_free(process->watchdog);
   tg_shared_registry_free(process->host.shared);

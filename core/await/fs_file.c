@@ -56,7 +56,8 @@ static tg_status run_close(struct tg_fs_job *job) {
   return status;
 }
 
-static const struct tg_fs_kind close_kind = {.size = sizeof(struct tg_fs_job), .run = run_close};
+static const struct tg_fs_kind close_kind = {
+    .op = TG_FS_OP("file:close"), .size = sizeof(struct tg_fs_job), .run = run_close};
 
 /* Closing may wait for the disk: a deleted file gives its blocks back. */
 static void close_soon(struct tg_file *file) {
@@ -209,8 +210,11 @@ static void drop_open(struct tg_fs_job *job) {
   open_->fd = -1;
 }
 
-static const struct tg_fs_kind open_kind = {
-    .size = sizeof(struct open_job), .run = run_open, .push = push_open, .drop = drop_open};
+static const struct tg_fs_kind open_kind = {.op = TG_FS_OP("tg.fs.open"),
+                                            .size = sizeof(struct open_job),
+                                            .run = run_open,
+                                            .push = push_open,
+                                            .drop = drop_open};
 
 static int flags_of(const char *mode) {
   static const struct {

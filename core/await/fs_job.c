@@ -126,7 +126,7 @@ void tg_fs_job_start_alone(struct tg_loop *loop, struct tg_fs_job *job) {
 
 /* ---- its op ---- */
 
-static void cancel(struct tg_op *op) {
+void tg_fs_op_cancel(struct tg_op *op) {
   struct tg_fs_op *fs = TG_CONTAINER(op, struct tg_fs_op, op);
   struct tg_fs_job *job = fs->job;
   int expected = RUNNING;
@@ -143,7 +143,7 @@ static int l_outcome(lua_State *L) {
   return job->kind->push ? job->kind->push(L, job) : 0;
 }
 
-static int finish(struct tg_op *op, lua_State *L) {
+int tg_fs_op_finish(struct tg_op *op, lua_State *L) {
   struct tg_fs_op *fs = TG_CONTAINER(op, struct tg_fs_op, op);
   struct tg_fs_job *job = fs->job;
   if (fs->file) tg_file_end_use(fs->file);
@@ -163,13 +163,11 @@ static int finish(struct tg_op *op, lua_State *L) {
   return L ? lua_gettop(L) - top : 0;
 }
 
-static const struct tg_op_kind op_kind = {.name = "tg.fs", .cancel = cancel, .finish = finish};
-
 int tg_fs_job_start(lua_State *L, struct tg_fs_job *job, struct tg_file *file) {
   struct tg_fs_op *fs = calloc(1, sizeof *fs);
   int status = fs ? TG_OK : TG_ENOMEM;
   if (!status) {
-    tg_op_init(&fs->op, &op_kind);
+    tg_op_init(&fs->op, &job->kind->op);
     fs->job = job;
     job->op = fs;
     status = uv_queue_work(&tg_vm_of(L)->loop->uv, &job->work, on_pool, on_back);

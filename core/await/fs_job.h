@@ -20,6 +20,7 @@
 #include <uv.h>
 
 #include "base/status.h"
+#include "script/op.h"
 
 /* A FIFO, a socket, a device: not for a helper that reads or writes a whole file. */
 #define TG_FS_NOT_REGULAR (-6200)
@@ -30,6 +31,8 @@ struct tg_fs_job;
 struct tg_loop;
 
 struct tg_fs_kind {
+  struct tg_op_kind
+      op;      /* TG_FS_OP(name as the user calls it); for what no task waits for, nothing */
   size_t size; /* of the structure around the job */
   /* On the pool: all of the work; returns the status. */
   tg_status (*run)(struct tg_fs_job *job);
@@ -40,6 +43,9 @@ struct tg_fs_kind {
   /* On the loop's thread, when one that nobody waits for is done; then it is freed. Or NULL. */
   void (*back)(struct tg_fs_job *job);
 };
+
+#define TG_FS_OP(call) \
+  { .name = (call), .cancel = tg_fs_op_cancel, .finish = tg_fs_op_finish }
 
 struct tg_fs_op;
 
@@ -77,6 +83,10 @@ bool tg_fs_job_dropped(const struct tg_fs_job *job);
 /* On the pool, before the step that counts: false when the task has been cancelled, and it must
  * not be done. */
 bool tg_fs_job_commit(struct tg_fs_job *job);
+
+/* For TG_FS_OP alone. */
+void tg_fs_op_cancel(struct tg_op *op);
+int tg_fs_op_finish(struct tg_op *op, lua_State *L);
 
 /* Raises the error of a status, as a failed job does; `what` begins its message. */
 __attribute__((noreturn)) void tg_fs_throw(lua_State *L, tg_status status, const char *what);

@@ -82,8 +82,10 @@ static int push_stat(lua_State *L, struct tg_fs_job *job) {
   return 1;
 }
 
-static const struct tg_fs_kind stat_kind = {
-    .size = sizeof(struct stat_job), .run = run_stat, .push = push_stat};
+static const struct tg_fs_kind stat_kind = {.op = TG_FS_OP("tg.fs.stat"),
+                                            .size = sizeof(struct stat_job),
+                                            .run = run_stat,
+                                            .push = push_stat};
 
 /* fs_stat(what, path, follow, missing_ok) */
 int tg_await_fs_stat(lua_State *L) {
@@ -124,7 +126,8 @@ static tg_status run_mkdir(struct tg_fs_job *job) {
   return status ? status : make_one(job->path, mkdir_->mode);
 }
 
-static const struct tg_fs_kind mkdir_kind = {.size = sizeof(struct mkdir_job), .run = run_mkdir};
+static const struct tg_fs_kind mkdir_kind = {
+    .op = TG_FS_OP("tg.fs.mkdir"), .size = sizeof(struct mkdir_job), .run = run_mkdir};
 
 /* fs_mkdir(what, path, permissions, parents) */
 int tg_await_fs_mkdir(lua_State *L) {
@@ -156,8 +159,10 @@ static void drop_rename(struct tg_fs_job *job) {
   rename_->target = NULL;
 }
 
-static const struct tg_fs_kind rename_kind = {
-    .size = sizeof(struct rename_job), .run = run_rename, .drop = drop_rename};
+static const struct tg_fs_kind rename_kind = {.op = TG_FS_OP("tg.fs.rename"),
+                                              .size = sizeof(struct rename_job),
+                                              .run = run_rename,
+                                              .drop = drop_rename};
 
 /* fs_rename(what, from, to) */
 int tg_await_fs_rename(lua_State *L) {
@@ -251,8 +256,11 @@ static void drop_list(struct tg_fs_job *job) {
   list->count = list->cap = 0;
 }
 
-static const struct tg_fs_kind list_kind = {
-    .size = sizeof(struct list_job), .run = run_list, .push = push_list, .drop = drop_list};
+static const struct tg_fs_kind list_kind = {.op = TG_FS_OP("tg.fs.list"),
+                                            .size = sizeof(struct list_job),
+                                            .run = run_list,
+                                            .push = push_list,
+                                            .drop = drop_list};
 
 /* fs_list(what, path) */
 int tg_await_fs_list(lua_State *L) {

@@ -145,7 +145,8 @@ static tg_status run_remove(struct tg_fs_job *job) {
   return tg_fs_remove(job, job->path, TG_CONTAINER(job, struct remove_job, job)->recursive);
 }
 
-static const struct tg_fs_kind kind = {.size = sizeof(struct remove_job), .run = run_remove};
+static const struct tg_fs_kind kind = {
+    .op = TG_FS_OP("tg.fs.remove"), .size = sizeof(struct remove_job), .run = run_remove};
 
 /* fs_remove(what, path, recursive) */
 int tg_await_fs_remove(lua_State *L) {

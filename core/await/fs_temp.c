@@ -100,15 +100,25 @@ static void drop_temp(struct tg_fs_job *job) {
   temp->made = NULL;
 }
 
-static const struct tg_fs_kind temp_kind = {
-    .size = sizeof(struct temp_job), .run = run_temp, .push = push_temp, .drop = drop_temp};
+static const struct tg_fs_kind file_kind = {.op = TG_FS_OP("tg.fs.temp_file"),
+                                            .size = sizeof(struct temp_job),
+                                            .run = run_temp,
+                                            .push = push_temp,
+                                            .drop = drop_temp};
+
+static const struct tg_fs_kind folder_kind = {.op = TG_FS_OP("tg.fs.temp_dir"),
+                                              .size = sizeof(struct temp_job),
+                                              .run = run_temp,
+                                              .push = push_temp,
+                                              .drop = drop_temp};
 
 /* fs_temp(what, folder, is_folder) */
 int tg_await_fs_temp(lua_State *L) {
   luaL_checkstring(L, 2);
-  struct temp_job *temp = tg_fs_job_new(L, &temp_kind);
+  bool is_folder = lua_toboolean(L, 3);
+  struct temp_job *temp = tg_fs_job_new(L, is_folder ? &folder_kind : &file_kind);
   temp->fd = -1;
-  temp->is_folder = lua_toboolean(L, 3);
+  temp->is_folder = is_folder;
   tg_fs_job_take_path(L, &temp->job, 2);
   return tg_fs_job_start(L, &temp->job, NULL);
 }

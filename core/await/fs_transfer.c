@@ -77,8 +77,11 @@ static int push_read(lua_State *L, struct tg_fs_job *job) {
   return 1;
 }
 
-static const struct tg_fs_kind read_kind = {
-    .size = sizeof(struct transfer_job), .run = run_read, .push = push_read, .drop = drop_bytes};
+static const struct tg_fs_kind read_kind = {.op = TG_FS_OP("file:read"),
+                                            .size = sizeof(struct transfer_job),
+                                            .run = run_read,
+                                            .push = push_read,
+                                            .drop = drop_bytes};
 
 /* fs_read(what, file, position, count) */
 int tg_await_fs_read(lua_State *L) {
@@ -124,8 +127,11 @@ static int push_place(lua_State *L, struct tg_fs_job *job) {
   return 1;
 }
 
-static const struct tg_fs_kind write_kind = {
-    .size = sizeof(struct transfer_job), .run = run_write, .push = push_place, .drop = drop_bytes};
+static const struct tg_fs_kind write_kind = {.op = TG_FS_OP("file:write"),
+                                             .size = sizeof(struct transfer_job),
+                                             .run = run_write,
+                                             .push = push_place,
+                                             .drop = drop_bytes};
 
 /* fs_write(what, file, position, bytes) */
 int tg_await_fs_write(lua_State *L) {
@@ -182,8 +188,11 @@ static int push_size(lua_State *L, struct tg_fs_job *job) {
   return 1;
 }
 
-static const struct tg_fs_kind manage_kind = {
-    .size = sizeof(struct manage_job), .run = run_manage, .push = push_size};
+#define MANAGE_KIND(call) \
+  { .op = TG_FS_OP(call), .size = sizeof(struct manage_job), .run = run_manage, .push = push_size }
+
+static const struct tg_fs_kind manage_kinds[] = {MANAGE_KIND("file:sync"), MANAGE_KIND("file:size"),
+                                                 MANAGE_KIND("file:truncate")};
 
 /* fs_manage(what, file, "sync"|"size"|"truncate", size) */
 int tg_await_fs_manage(lua_State *L) {
@@ -191,7 +200,7 @@ int tg_await_fs_manage(lua_State *L) {
   int verb = luaL_checkoption(L, 3, NULL, verbs);
   off_t size = verb == TRUNCATE ? check_place(L, 4) : 0;
   struct tg_file *file;
-  struct manage_job *manage_ = new_job(L, &manage_kind, &file);
+  struct manage_job *manage_ = new_job(L, &manage_kinds[verb], &file);
   manage_->verb = verb;
   manage_->size = size;
   return tg_fs_job_start(L, &manage_->job, file);

@@ -244,8 +244,11 @@ static int push_watch(lua_State *L, struct tg_fs_job *job) {
   return 1;
 }
 
-static const struct tg_fs_kind watch_kind = {
-    .size = sizeof(struct watch_job), .run = run_watch, .push = push_watch, .drop = drop_watch};
+static const struct tg_fs_kind watch_kind = {.op = TG_FS_OP("tg.fs.watch"),
+                                             .size = sizeof(struct watch_job),
+                                             .run = run_watch,
+                                             .push = push_watch,
+                                             .drop = drop_watch};
 
 /* fs_watch(what, path, shown, recursive) */
 int tg_await_fs_watch(lua_State *L) {
@@ -307,7 +310,7 @@ static int finish(struct tg_op *op, lua_State *L) {
 }
 
 static const struct tg_op_kind next_kind = {
-    .name = "tg.fs.watch", .cancel = cancel, .finish = finish};
+    .name = "watch:next", .cancel = cancel, .finish = finish};
 
 /* fs_watch_next(what, watch) */
 int tg_await_fs_watch_next(lua_State *L) {

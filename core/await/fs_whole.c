@@ -81,8 +81,11 @@ static void drop_load(struct tg_fs_job *job) {
   tg_buffer_deinit(&TG_CONTAINER(job, struct load_job, job)->bytes);
 }
 
-static const struct tg_fs_kind load_kind = {
-    .size = sizeof(struct load_job), .run = run_load, .push = push_load, .drop = drop_load};
+static const struct tg_fs_kind load_kind = {.op = TG_FS_OP("tg.fs.read"),
+                                            .size = sizeof(struct load_job),
+                                            .run = run_load,
+                                            .push = push_load,
+                                            .drop = drop_load};
 
 /* fs_load(what, path, max) */
 int tg_await_fs_load(lua_State *L) {
@@ -147,8 +150,11 @@ static void drop_save(struct tg_fs_job *job) {
   save->bytes = NULL;
 }
 
-static const struct tg_fs_kind save_kind = {
-    .size = sizeof(struct save_job), .run = run_save, .drop = drop_save};
+#define SAVE_KIND(call) \
+  { .op = TG_FS_OP(call), .size = sizeof(struct save_job), .run = run_save, .drop = drop_save }
+
+static const struct tg_fs_kind save_kinds[] = {SAVE_KIND("tg.fs.write"), SAVE_KIND("tg.fs.write"),
+                                               SAVE_KIND("tg.fs.append")};
 
 /* fs_save(what, path, bytes, how, permissions|-1, sync) */
 int tg_await_fs_save(lua_State *L) {
@@ -160,7 +166,7 @@ int tg_await_fs_save(lua_State *L) {
   int how = luaL_checkoption(L, 4, NULL, hows);
   int mode = (int)luaL_checkinteger(L, 5);
   int sync = luaL_checkoption(L, 6, NULL, syncs);
-  struct save_job *save = tg_fs_job_new(L, &save_kind);
+  struct save_job *save = tg_fs_job_new(L, &save_kinds[how]);
   save->how = how;
   save->mode = mode;
   save->sync = sync;
@@ -225,8 +231,10 @@ static void drop_copy(struct tg_fs_job *job) {
   copy->target = NULL;
 }
 
-static const struct tg_fs_kind copy_kind = {
-    .size = sizeof(struct copy_job), .run = run_copy, .drop = drop_copy};
+static const struct tg_fs_kind copy_kind = {.op = TG_FS_OP("tg.fs.copy"),
+                                            .size = sizeof(struct copy_job),
+                                            .run = run_copy,
+                                            .drop = drop_copy};
 
 /* fs_copy(what, from, to) */
 int tg_await_fs_copy(lua_State *L) {

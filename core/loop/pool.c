@@ -2,12 +2,12 @@
  * in their environment. */
 #include "loop/pool.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
 #include "base/check.h"
+#include "loop/loop.h"
 
 static void on_pool(uv_work_t *work) {
   (void)work;
@@ -31,4 +31,18 @@ void tg_pool_start(unsigned threads) {
   uv_run(&loop, UV_RUN_DEFAULT);
   TG_CHECK(uv_loop_close(&loop) == 0);
   if (!is_given) unsetenv(name);
+}
+
+static void on_due(struct tg_timer *timer) {
+  (void)timer;
+}
+
+bool tg_pool_settle(struct tg_loop *loop, uint64_t most) {
+  struct tg_timer timer = {0};
+  uint64_t end = tg_clock_now() + most;
+  if (!loop->uv.active_reqs.count) return true;
+  TG_CHECK(tg_timer_start(&loop->timers, &timer, end, on_due) == TG_OK);
+  while (loop->uv.active_reqs.count && tg_clock_now() < end) uv_run(&loop->uv, UV_RUN_ONCE);
+  tg_timer_stop(&loop->timers, &timer);
+  return !loop->uv.active_reqs.count;
 }

@@ -6,8 +6,17 @@
 #ifndef TG_LOOP_POOL_H
 #define TG_LOOP_POOL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tg_loop;
+
 /* Starts it with `threads` threads, or as many as UV_THREADPOOL_SIZE in the environment says. On
  * the main thread, before there are others: it changes the environment for a moment. */
 void tg_pool_start(unsigned threads);
+
+/* Runs a loop that serves nobody any more until the pool has done all of its work, for `most`
+ * nanoseconds. False: a disk keeps a thread for longer; the loop cannot be closed. */
+bool tg_pool_settle(struct tg_loop *loop, uint64_t most);
 
 #endif

@@ -558,6 +558,17 @@ print(timed(function() f:close() end)) print(code(f.read, f))
     assert out == ["timeout\ttrue"] * 5 + ["timeout\ttrue", "closed"]
 
 
+def test_a_disk_that_hangs_does_not_hold_the_shutdown(slow_library):
+    files = {"tidegate.lua": OFF, "t.slow": "x", "routes/index.lua": """
+local tg = require "tidegate"
+return { ["GET /"] = function() return { why = select(2, tg.move_on(0.05, tg.fs.read, "t.slow")) } end }"""}
+    with Server(files, loops=1, env=slow_library(60000)) as server:
+        assert server.ask("/").json() == {"why": "timeout"}
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 8 * SLOW
+
+
 def test_t2_every_call_looks_for_cancellation(folder):
     (folder / "t.txt").write_text("line\n" * 100)
     (folder / "d").mkdir()
