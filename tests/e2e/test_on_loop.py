@@ -278,3 +278,28 @@ def test_where_there_is_no_loop(tmp_path):
       local _, err = tg.try(tg.on_loop, "here.get")
       print(err.code, err.message)""")
     assert done.stdout.startswith("not_available\ttg.on_loop: no loop is there"), (done.stdout, done.stderr)
+
+
+def test_in_specs(tmp_path):
+    write_app(tmp_path, FILES | {"tests/loop_spec.lua": """
+local tg = require "tidegate"
+local here = require "here"
+describe("tg.on_loop", function()
+  it("runs in the state of the test", function()
+    local n = here.count
+    local count, role = tg.blocking(function() return require("tidegate").on_loop("here.add", 1) end)
+    assert.equals(n + 1, count)
+    assert.equals("loop", role)
+    assert.equals(n + 1, here.count)
+  end)
+  it("works in blocking routes", function()
+    assert.equals(200, tg.test.get("/route").status)
+  end)
+  it("ends with its waiter", function()
+    assert.equals(504, tg.test.get("/late").status)
+    assert.equals(0, here.open)
+  end)
+end)
+"""})
+    done = command("test", "--dir", tmp_path)
+    assert done.returncode == 0 and "3 passed, 0 failed" in done.stdout, (done.stdout, done.stderr)

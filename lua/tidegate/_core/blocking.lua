@@ -7,7 +7,7 @@ local core = require "tidegate._core.core"
 local tasks = require "tidegate._core.tasks"
 local tg = require "tidegate"
 
-local raw_pcall, throw = core.raw_pcall, core.error_throw
+local raw_pcall, throw, check_cancelled = core.raw_pcall, core.error_throw, core.check_cancelled
 local rawget, rawset, type = rawget, rawset, type
 
 local M = {}
@@ -63,7 +63,9 @@ M.blocking = in_worker and here or tg._ops.worker_run
 M.on_loop = in_worker and tg._ops.loop_run or here
 
 --- Raises `cancelled` where nobody waits any more for what this task does; for code that computes for long.
-M.check_cancelled = core.check_cancelled
+function M.check_cancelled()
+  check_cancelled()
+end
 
 local function call(job)
   local fn = core.job_function(job)

@@ -813,7 +813,7 @@ function tg.bytes(body, media, opts) end
 function tg.channel(capacity) end
 
 --- Raises `cancelled` where nobody waits any more for what this task does; for code that computes for long.
-tg.check_cancelled = nil
+function tg.check_cancelled() end
 
 --- A condition for a mutex, or with a mutex of its own.
 ---@param mutex? tidegate.Mutex
