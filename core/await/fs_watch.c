@@ -5,6 +5,7 @@
  * too many events wait for a task, none are read; the kernel keeps a bounded number, and says
  * "overflow" past it. The watch ends with its scope, when it is collected, or on close. */
 #include <lauxlib.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,9 @@ struct watch {
   struct tg_loop *loop;
   struct tg_notify notify;
   uv_poll_t poll;
-  unsigned refs; /* the userdata, the handle, the job, the op */
+  /* The userdata, the handle, the job, the op. A state that has ended is closed on another thread
+   * than its loop's, where the handle comes to its end meanwhile. */
+  atomic_uint refs;
   bool closed, polling, draining;
   struct tg_list events;
   unsigned waiting; /* length of `events` */
@@ -53,7 +56,7 @@ static void free_events(struct tg_list *events) {
 }
 
 static void release(struct watch *watch) {
-  if (--watch->refs) return;
+  if (atomic_fetch_sub(&watch->refs, 1) != 1) return;
   free_events(&watch->events);
   free(watch);
 }
@@ -161,7 +164,7 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
   drain->job.kind = &drain_kind;
   drain->watch = watch;
   tg_list_init(&drain->events);
-  watch->refs++;
+  atomic_fetch_add(&watch->refs, 1);
   watch->draining = true;
   tg_fs_job_start_alone(watch->loop, &drain->job);
 }
@@ -234,7 +237,7 @@ static int push_watch(lua_State *L, struct tg_fs_job *job) {
   }
   watch->notify = made->notify;
   made->notify = (struct tg_notify){.fd = -1};
-  watch->refs = 2;
+  atomic_init(&watch->refs, 2);
   tg_list_init(&watch->events);
   watch->owned.close = on_scope_end;
   tg_list_init(&watch->owned.link);
@@ -327,7 +330,7 @@ int tg_await_fs_watch_next(lua_State *L) {
   tg_op_init(&next->op, &next_kind);
   next->watch = watch;
   watch->next = next;
-  watch->refs++;
+  atomic_fetch_add(&watch->refs, 1);
   return tg_op_suspend(L, &next->op);
 }
 
