@@ -267,6 +267,7 @@ static int l_task_background(lua_State *L) {
   }
   bool periodic = lua_toboolean(L, 2);
   check_function(L, 3, "tg.background");
+  if (vm->background_count >= vm->settings->limits_tasks) refuse(L);
   struct tg_child *child = new_child(L, 3);
   child->is_background = true;
   child->what = what;
@@ -274,6 +275,8 @@ static int l_task_background(lua_State *L) {
   if (!nursery) let_go(L, child);
   if (!nursery) tg_error_throw(L, "out_of_memory", "tg.background: no memory");
   nursery->is_periodic = periodic;
+  nursery->is_background = true;
+  vm->background_count++;
   bool given = give_task(L, child, &nursery->scope, 3);
   tg_nursery_drop(nursery); /* its last task frees it */
   if (!given) refuse(L);

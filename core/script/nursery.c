@@ -15,6 +15,7 @@
 /* ---- life ---- */
 
 static void destroy(struct tg_nursery *nursery) {
+  if (nursery->is_background) nursery->scope.vm->background_count--;
   tg_scope_deinit(&nursery->scope);
   free(nursery);
 }

@@ -18,6 +18,7 @@ struct tg_nursery {
   struct tg_scope scope;
   struct tg_op *waiter; /* a task waits for it to be empty */
   struct tg_task *task; /* whose nest it is; else NULL */
+  bool is_background;   /* of the application: the state counts those */
   bool dropped;         /* frees itself when it is empty */
   bool called_off;      /* scope:cancel was called: its end is no error */
   bool fails_fast;      /* a child of scope:spawn that fails cancels the others */

@@ -75,9 +75,10 @@ struct tg_vm {
   struct tg_list held;     /* mutexes that are locked (script/mutex.c) */
   bool serving;            /* it is with the thread that will always run it */
   unsigned idle_count;
-  unsigned task_count; /* alive, idle ones not counted */
-  unsigned holds;      /* requests and the like that run on it */
-  bool retired;        /* a newer generation serves: it ends when nothing runs on it any more */
+  unsigned background_count; /* nurseries of the application that are alive */
+  unsigned task_count;       /* alive, idle ones not counted */
+  unsigned holds;            /* requests and the like that run on it */
+  bool retired; /* a newer generation serves: it ends when nothing runs on it any more */
   void (*idle)(struct tg_vm *vm); /* called once then, from its own thread */
   struct tg_loop_job idle_job;
   struct tg_scope *root;  /* application scope: background tasks and req:after */
