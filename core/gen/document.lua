@@ -23,6 +23,7 @@ local META, PAGE = "lua/tidegate/_meta/tidegate.lua", "docs/reference/api.md"
 -- Files of _core that hold methods of public objects, and whose they are where the file does not say it.
 local objects = {
   ["lua/tidegate/_core/duplex.lua"] = {},
+  ["lua/tidegate/_core/file.lua"] = {},
   ["lua/tidegate/_core/request.lua"] = { request = "tidegate.Request", out = "tidegate.Out" },
   ["lua/tidegate/_core/tasks.lua"] = { ["core.task_methods"] = "tidegate.Task" },
 }
