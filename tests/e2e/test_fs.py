@@ -410,29 +410,32 @@ print(seen > 10, #fs.list("."))
 def test_d2_files_do_not_wait_for_busy_workers():
     files = {"tidegate.lua": OFF, "a.txt": "text", "routes/index.lua": """
 local tg = require "tidegate"
+local shared = tg.shared("s")
 return {
-  ["GET /burn"] = { blocking = true, timeout = 60, cpu = 60, run = function()
-    while tg.time() < tg.shared("s"):get("end") do end
-    return "burnt"
+  ["GET /burn"] = { blocking = true, timeout = 600, cpu = 600, run = function()
+    shared:incr("burning")
+    while not shared:get("end") do end
+    shared:incr("burning", -1)
   end },
-  ["GET /end"] = function() tg.shared("s"):set("end", tg.time() + 5) end,
+  ["GET /burning"] = function() return { n = shared:get("burning") } end,
+  ["GET /end"] = function() shared:set("end", true) end,
   ["GET /file"] = function() tg.fs.write("b.txt", "x") return tg.fs.read("a.txt") end,
 }"""}
     with Server(files, workers=4, loops=1) as server:
-        server.ask("/end")
         conns = [server.connect() for _ in range(4)]
         for conn in conns:
             conn.send(request("GET", "/burn"))
-        time.sleep(0.2)  # not a wait for something: the reads below have to fall into the burning
+        until(lambda: server.ask("/burning").json().get("n") == 4)
         took = []
         for _ in range(20):
             began = time.monotonic()
             assert server.ask("/file").body == b"text"
             took.append(time.monotonic() - began)
-        answered = sum(bool(conn.raw) for conn in conns)
-        assert answered == 0 and sorted(took)[10] < 0.5 * SLOW, took
+        assert server.ask("/burning").json() == {"n": 4}
+        assert sorted(took)[10] < 0.5 * SLOW, took
+        server.ask("/end")
         for conn in conns:
-            assert conn.response().status == 200
+            assert conn.response().status == 204
             conn.close()
 
 
@@ -463,25 +466,31 @@ return {
             for i in range(64):
                 big.write(bytes([i]) * (1 << 20))
             big.truncate(1 << 30)
-        with server.connect() as conn, server.connect() as reader:
-            quiet = percentile(conn, 1)
-            memory = server.memory()
-            reader.send(request("GET", "/read"))
-            most, stop = [0], threading.Event()
+        seen = []
+        for _ in range(4):  # whatever else the machine does must fall between two of the readings, not into all
+            with server.connect() as conn, server.connect() as reader:
+                quiet = percentile(conn, 1)
+                memory = server.memory()
+                reader.send(request("GET", "/read"))
+                most, stop = [0], threading.Event()
 
-            def look():
-                while not stop.is_set():
-                    most[0] = max(most[0], server.memory())
-                    time.sleep(0.02)
+                def look():
+                    while not stop.is_set():
+                        most[0] = max(most[0], server.memory())
+                        time.sleep(0.02)
 
-            thread = threading.Thread(target=look)
-            thread.start()
-            loaded = percentile(conn, 1)
-            assert reader.response(timeout=300).json() == {"n": 1 << 30}
-            stop.set()
-            thread.join()
-        assert loaded < 20 * quiet + 0.01 * SLOW, (quiet, loaded)
-        assert SANITIZER or most[0] < memory + (64 << 20), (memory, most[0])
+                thread = threading.Thread(target=look)
+                thread.start()
+                loaded = percentile(conn, 1)
+                assert reader.response(timeout=300).json() == {"n": 1 << 30}
+                stop.set()
+                thread.join()
+            assert SANITIZER or most[0] < memory + (64 << 20), (memory, most[0])
+            seen.append((quiet, loaded))
+            if loaded < 10 * quiet + 0.005 * SLOW:
+                break
+        else:
+            raise AssertionError(seen)
 
 
 # --- cancellation -------------------------------------------------------------------------------------------------
@@ -518,7 +527,13 @@ for i = 1, 120 do
   tg.yield() task:cancel() tg.try(task.join, task)
 end
 print(counts.cancelled > 50, counts.ok > 0)
-tg.sleep(0.1)
+local left -- what was dropped ends by itself
+for _ = 1, 500 do
+  left = #fs.list("rich")
+  for _, entry in ipairs(fs.list(".")) do if entry.name:find("^%.tidegate") then left = left + 1 end end
+  if left == 0 then break end
+  tg.sleep(0.01)
+end
 for _, entry in ipairs(fs.list(".")) do io.write(entry.name, " ") end print()
 """, timeout=120 * SLOW)
     assert out[0].startswith("true"), out
@@ -701,14 +716,18 @@ local e = fs.temp_file()
 # --- watching -----------------------------------------------------------------------------------------------------
 
 NEXT = r"""
-local function events(w, seconds)
+local ends = 0
+-- What has happened so far: up to a sign that is put behind it.
+local function events(w)
   local seen = {}
-  while true do
-    local event, why = tg.move_on(seconds or 0.3, w.next, w)
-    if not event then return seen, why end
+  ends = ends + 1
+  fs.mkdir("d/end" .. ends)
+  for event in w do
+    if event.path == "d/end" .. ends then return seen end
     local text = event.kind .. " " .. event.path
     seen[#seen + 1], seen[text] = text, true
   end
+  return seen
 end
 """
 
@@ -718,7 +737,8 @@ def test_watching_a_folder(folder):
     (folder / "d" / "old").write_text("x")
     out = run(folder, NEXT + r"""
 local w = fs.watch("d")
-fs.write("d/new", "1", { atomic = false }) fs.append("d/old", "y") fs.rename("d/new", "d/other") fs.remove("d/other") fs.mkdir("d/e") fs.write("d/e/x", "1")
+fs.write("d/new", "1", { atomic = false }) fs.append("d/old", "y") fs.rename("d/new", "d/other") fs.remove("d/other")
+fs.mkdir("d/e") fs.write("d/e/x", "1")
 print(table.concat(events(w), ", "))
 print(tg.move_on(0.01, w.next, w))
 fs.write("d/last", "1", { atomic = false }) local n = 0
@@ -739,7 +759,9 @@ fs.append("d/b/c/y", "2") print(table.concat(events(w), ", "))
 fs.rename("d/b", "out") fs.append("out/c/y", "3") print(table.concat(events(w), ", "))
 fs.rename("out", "d/in") seen = events(w) print(seen["created d/in"], seen["created d/in/c"], seen["created d/in/c/y"])
 fs.append("d/in/c/y", "4") print(table.concat(events(w), ", "))
-fs.remove("d", { recursive = true }) seen = events(w) print(seen["deleted d/in/c/y"], seen["deleted d"], seen[#seen], w:next())
+fs.remove("d", { recursive = true })
+seen = {} for event in w do seen[#seen + 1] = event.kind .. " " .. event.path seen[seen[#seen]] = true end
+print(seen["deleted d/in/c/y"], seen["deleted d/a"], seen[#seen], w:next())
 """)
     assert out == ["true\ttrue\ttrue\ttrue", "changed d/b/c/y", "deleted d/b", "true\ttrue\ttrue", "changed d/in/c/y",
                    "true\ttrue\tdeleted d\tnil"]
@@ -747,13 +769,14 @@ fs.remove("d", { recursive = true }) seen = events(w) print(seen["deleted d/in/c
 
 def test_watching_a_file_by_its_name(folder):
     (folder / "conf").write_text("1")
-    out = run(folder, NEXT + r"""
+    out = run(folder, r"""
 local w = fs.watch("conf")
-fs.write("other", "1") fs.append("conf", "2") print(table.concat(events(w), ", "))
-fs.write("conf", "3") fs.append("conf", "4") print(table.concat(events(w), ", "))
-fs.remove("conf") print(table.concat(events(w), ", "))
+local function told() local event = w:next() print(event.kind, event.path) end
+fs.write("other", "1") fs.append("conf", "2") told()
+fs.write("conf", "3") fs.append("conf", "4") told() told()
+fs.remove("conf") told()
 """)
-    assert out == ["changed conf", "created conf, changed conf", "deleted conf"]
+    assert out == ["changed\tconf", "created\tconf", "changed\tconf", "deleted\tconf"]
 
 
 def test_a_watch_that_is_flooded_says_so(folder):
@@ -806,9 +829,9 @@ tg.yield()
 fs.write("x", "1", { atomic = false })
 print(b:join())
 local c = tg.spawn(function() return w:next().kind end)
-tg.yield() tg.sleep(0.05)
+tg.yield() c:cancel() tg.try(c.join, c)
 local d = tg.spawn(function() while w:next() do end end)
-tg.yield() tg.sleep(0.05) w:close() print(code(d.join, d), code(w.detach, w))
+tg.yield() w:close() print(code(d.join, d), code(w.detach, w))
 """)
     assert out == ["busy", "cancelled", "./x", "closed\tclosed"]
 
