@@ -1,11 +1,15 @@
 /* The only door between threads: letters are posted from any thread and opened on the owner's loop.
  *
  * A letter is embedded in what it carries; ownership goes with it. Letters are opened in the order
- * of posting. After tg_mailbox_close posting fails, and the sender keeps the letter. */
+ * of posting. After tg_mailbox_close posting fails, and the sender keeps the letter.
+ *
+ * Nothing in here waits for another thread: a sender of low priority may be pushed aside at any
+ * moment, most likely by the owner that it has just woken. So there is no lock, and no uv_async_t,
+ * whose owner spins until the sender has returned. */
 #ifndef TG_LOOP_MAILBOX_H
 #define TG_LOOP_MAILBOX_H
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
 
@@ -13,15 +17,16 @@
 #include "base/status.h"
 
 struct tg_letter {
-  struct tg_list link;
+  struct tg_list link; /* for whoever holds the letter: the mailbox, while it is posted */
   void (*open)(struct tg_letter *letter); /* on the owner's thread */
 };
 
 struct tg_mailbox {
-  pthread_mutex_t lock;
-  struct tg_list letters;
-  bool closed;
-  uv_async_t uv;
+  _Atomic(struct tg_list *) last; /* a stack by `next`: the latest letter first */
+  struct tg_list closed_mark;     /* what `last` points to once the mailbox is closed */
+  int fd;                         /* eventfd: letters have come */
+  bool closed;                    /* the owner's own note */
+  uv_poll_t uv;
 };
 
 TG_MUST_CHECK tg_status tg_mailbox_init(struct tg_mailbox *mailbox, uv_loop_t *uv);
