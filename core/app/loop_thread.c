@@ -164,6 +164,7 @@ static void on_refused(struct tg_listener *listener, int fd, const struct tg_add
 
 static void *on_thread(void *arg) {
   struct tg_loop_thread *thread = arg;
+  tg_thread_be_prompt();
   tg_watchdog_add(thread->process->watchdog, &thread->stall.watch);
   tg_loop_run(&thread->loop);
   tg_watchdog_remove(thread->process->watchdog, &thread->stall.watch);

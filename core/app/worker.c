@@ -4,10 +4,7 @@
  * the loop themselves. `waiting` keeps letters that come meanwhile from stopping such a run. */
 #include "app/worker.h"
 
-#include <sched.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "app/crossing.h"
 #include "app/generation.h"
@@ -18,9 +15,6 @@
 #include "bind/handler.h"
 #include "loop/thread.h"
 #include "script/task.h"
-
-/* Loops come first when there are more threads than cores. */
-#define NICENESS 19
 
 struct tg_worker_state {
   struct tg_worker_state *next;
@@ -323,9 +317,7 @@ static bool turn(struct tg_worker *worker) {
 static void *run(void *arg) {
   struct tg_worker *worker = arg;
   struct tg_worker_pool *pool = worker->pool;
-  /* Batch: a worker that wakes up never pushes a loop aside; the lower priority does the rest. */
-  (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
-  (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + NICENESS);
+  tg_thread_be_patient();
   worker->watch.thread = pthread_self();
   if (pool->watch) pool->watch(pool->watch_owner, &worker->watch, true);
   while (turn(worker)) {

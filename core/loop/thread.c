@@ -1,8 +1,44 @@
-/* Starting threads: stack size, blocked signals, name. */
+/* Starting threads: stack size, blocked signals, name; and their place in the kernel's scheduler.
+ */
 #include "loop/thread.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* The bounds that Linux has for a turn (sched(7), SCHED_OTHER; honoured from 6.12 on). */
+#define TURN_SHORTEST (TG_MILLISECOND / 10)
+#define TURN_LONGEST  (100 * TG_MILLISECOND)
+
+/* struct sched_attr of sched_setattr(2), of which the C library knows nothing. */
+struct scheduling {
+  uint32_t size;
+  uint32_t policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+
+static void schedule(int policy, int nice, uint64_t turn) {
+  struct scheduling wish = {
+      .size = sizeof wish, .policy = (uint32_t)policy, .nice = nice, .runtime = turn};
+  (void)syscall(SYS_sched_setattr, 0, &wish, 0);
+}
+
+void tg_thread_be_prompt(void) {
+  schedule(SCHED_OTHER, getpriority(PRIO_PROCESS, 0), TURN_SHORTEST);
+}
+
+void tg_thread_be_patient(void) {
+  schedule(SCHED_BATCH, 19, TURN_LONGEST);
+}
 
 /* The mask is inherited, so that it is set here and put back, and no signal can come between the
  * thread's birth and its first line. */

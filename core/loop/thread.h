@@ -18,4 +18,14 @@
 TG_MUST_CHECK tg_status tg_thread_start(pthread_t *thread, const char *name, void *(*fn)(void *arg),
                                         void *arg);
 
+/* How the calling thread shares the cores; both are wishes that a kernel may not know.
+ *
+ * A prompt thread runs for short times and is to run at once when it wakes up. A patient one
+ * computes: its priority is the lowest, and its turns are long, which lets every thread with
+ * shorter ones (those of other programs, too) push it aside as soon as it wakes up. Without the
+ * latter a patient thread that has just begun its turn would keep its core to the next tick of the
+ * kernel's clock, for up to 4 ms. */
+void tg_thread_be_prompt(void);
+void tg_thread_be_patient(void);
+
 #endif
