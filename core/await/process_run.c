@@ -6,7 +6,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
-#include "await/process.h"
+#include "await/process_object.h"
 #include "await/program_spec.h"
 #include "base/check.h"
 #include "net/duplex.h"

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "await/duplex.h"
-#include "await/process.h"
+#include "await/process_object.h"
 #include "await/program_spec.h"
 #include "base/check.h"
 #include "script/error.h"

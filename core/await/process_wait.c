@@ -2,7 +2,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
-#include "await/process.h"
+#include "await/process_object.h"
 #include "base/check.h"
 #include "script/error.h"
 #include "script/module.h"

@@ -3,8 +3,8 @@
  * It belongs to the request, job or script of the task, which ends it with its own end, unless
  * p:detach() has given it to the application. The userdata is only a handle: a process goes on when
  * nobody holds one any more. */
-#ifndef TG_AWAIT_PROCESS_H
-#define TG_AWAIT_PROCESS_H
+#ifndef TG_AWAIT_PROCESS_OBJECT_H
+#define TG_AWAIT_PROCESS_OBJECT_H
 
 #include <lua.h>
 

@@ -1,5 +1,5 @@
 /* Handles of processes: who owns them, and what never suspends. */
-#include "await/process.h"
+#include "await/process_object.h"
 
 #include <lauxlib.h>
 #include <signal.h>
