@@ -7,7 +7,7 @@
 #include "script/module.h"
 #include "script/task.h"
 
-/// Suspends the task for `seconds` (0 lets others run first); precise to a millisecond.
+/// Suspends the task for `seconds` (0 lets others run first); precise to a millisecond. ⏸
 /// @param seconds number at least 0, at most 1e9
 /// function tg.sleep(seconds) end
 TG_AWAITABLE(sleep)

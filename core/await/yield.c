@@ -2,7 +2,7 @@
 #include "script/module.h"
 #include "script/op.h"
 
-/// Lets other tasks and the sockets have their turn.
+/// Lets other tasks and the sockets have their turn. ⏸
 /// function tg.yield() end
 TG_AWAITABLE(yield)
 

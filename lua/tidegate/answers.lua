@@ -80,7 +80,7 @@ function M.redirect(url, status, opts)
   return made
 end
 
---- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends. ⏸ in out:write
+--- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends, and may suspend
 --- @param run fun(out: table)
 --- @param opts? {status: integer, headers: table, type: string, length: integer}
 function M.stream(run, opts)

@@ -168,7 +168,7 @@ local Listener = {}
 local listen_options = { reuse_port = "boolean" }
 
 --- Listens at an address; port 0 takes a free one, see `address`. A unix socket that nobody listens at any more is
---- replaced; ours is removed when it is closed. Errors: `in_use`, `denied`, `no_address`.
+--- replaced; ours is removed when it is closed. Errors: `in_use`, `denied`, `no_address`. ⏸ for a host
 --- @param address string "127.0.0.1:0", "[::1]:8000", "unix:/path", or a host
 --- @param port? integer after a host
 --- @param options? { reuse_port?: boolean } share the port with other listeners that do, as of other loops
@@ -283,7 +283,7 @@ end
 --- @field closed boolean
 local Udp = {}
 
---- Makes a UDP socket. Without an address the kernel binds it when it first sends.
+--- Makes a UDP socket. Without an address the kernel binds it when it first sends. ⏸ for a host
 --- @param address? string "127.0.0.1:0", "[::1]:53", or a host
 --- @param port? integer after a host
 --- @return tidegate.Udp
@@ -350,7 +350,7 @@ function Udp:send_to(data, address, port)
   send(self, data, pick(self, "udp:send_to", host), port)
 end
 
---- Fixes the other end: `send` goes there, and `receive` takes nothing from elsewhere.
+--- Fixes the other end: `send` goes there, and `receive` takes nothing from elsewhere. ⏸ for a host
 --- @param address string "host:port", or a host
 --- @param port? integer after a host
 --- @return tidegate.Udp

@@ -8,6 +8,7 @@ local ipairs, pairs, tostring, type, setmetatable = ipairs, pairs, tostring, typ
 
 -- Lua files that return a table of functions of tg itself.
 local providers = {
+  ["tidegate._core.api"] = { "api" },
   ["tidegate._core.time"] = { "rfc3339", "http_date", "parse_rfc3339", "parse_http_date" },
   ["tidegate._core.random"] = { "random_bytes", "uuid" },
   ["tidegate._core.signals"] = { "on_signal" },
@@ -31,6 +32,9 @@ local public = { "sleep", "yield" }
 local later = { "schema", "http", "url", "crypto", "metrics", "cache",
   "pg", "redis", "sqlite", "template", "dep", "provide", "proxy", "websocket", "sort",
 }
+
+-- Names that earlier versions had, each with the one that has taken its place.
+local removed = {}
 
 --- @param core table
 --- @return table tg
@@ -68,6 +72,10 @@ return function(core)
   found.null = core.null
 
   local function unknown(name)
+    local successor = (core.removed or removed)[name]
+    if successor then
+      return core.error_throw("removed_name", ("tg.%s was removed; use tg.%s"):format(name, successor))
+    end
     for _, other in ipairs(later) do
       if other == name or provided[name] then
         return core.error_throw("not_available", "tg." .. name .. " is not available in this version")

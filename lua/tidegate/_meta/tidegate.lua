@@ -469,7 +469,7 @@ local Udp = {}
 ---@param port? integer after a host
 function Udp:send_to(data, address, port) end
 
---- Fixes the other end: `send` goes there, and `receive` takes nothing from elsewhere.
+--- Fixes the other end: `send` goes there, and `receive` takes nothing from elsewhere. ⏸ for a host
 ---@param address string "host:port", or a host
 ---@param port? integer after a host
 ---@return tidegate.Udp
@@ -669,14 +669,14 @@ local net = {}
 function net.connect(address, port, options) end
 
 --- Listens at an address; port 0 takes a free one, see `address`. A unix socket that nobody listens at any more is
---- replaced; ours is removed when it is closed. Errors: `in_use`, `denied`, `no_address`.
+--- replaced; ours is removed when it is closed. Errors: `in_use`, `denied`, `no_address`. ⏸ for a host
 ---@param address string "127.0.0.1:0", "[::1]:8000", "unix:/path", or a host
 ---@param port? integer after a host
 ---@param options? { reuse_port?: boolean } share the port with other listeners that do, as of other loops
 ---@return tidegate.Listener
 function net.listen(address, port, options) end
 
---- Makes a UDP socket. Without an address the kernel binds it when it first sends.
+--- Makes a UDP socket. Without an address the kernel binds it when it first sends. ⏸ for a host
 ---@param address? string "127.0.0.1:0", "[::1]:53", or a host
 ---@param port? integer after a host
 ---@return tidegate.Udp
@@ -778,6 +778,12 @@ function tg.abort(status, detail, headers) end
 ---@return any value
 ---@return integer index which one it was
 function tg.any(...) end
+
+--- The version of what `tg` offers. With a number, as in `tg.api(1)` at the top of an application: raises `api_version`
+--- where this is another one.
+---@param version? integer the one that the application was written for
+---@return integer version
+function tg.api(version) end
 
 --- Calls fn(...) and makes sure that nothing else runs meanwhile: a call that would suspend raises `yield_in_atomic`.
 ---@param fn function
@@ -978,7 +984,7 @@ function tg.settle(...) end
 ---@return any ...
 function tg.shield(fn, max_seconds) end
 
---- Suspends the task for `seconds` (0 lets others run first); precise to a millisecond.
+--- Suspends the task for `seconds` (0 lets others run first); precise to a millisecond. ⏸
 ---@param seconds number at least 0, at most 1e9
 function tg.sleep(seconds) end
 
@@ -994,7 +1000,7 @@ function tg.spawn(fn, ...) end
 ---@param opts? {status: integer, headers: table}
 function tg.sse(run, opts) end
 
---- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends. ⏸ in out:write
+--- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends, and may suspend
 ---@param run fun(out: table)
 ---@param opts? {status: integer, headers: table, type: string, length: integer}
 function tg.stream(run, opts) end
@@ -1021,7 +1027,7 @@ function tg.try(fn, ...) end
 ---@return string
 function tg.uuid(version) end
 
---- Lets other tasks and the sockets have their turn.
+--- Lets other tasks and the sockets have their turn. ⏸
 function tg.yield() end
 
 return tg
