@@ -1,7 +1,7 @@
 /* Closing a byte stream: what is queued goes out first, for a few seconds at most.
  *
- * It closes in any case and throws nothing: in a cancelled task, outside of any, and when the other
- * side does not read, it only drops what is left. */
+ * It closes in any case: in a cancelled task, outside of any, and when the other side does not
+ * read, it only drops what is left. It throws inside tg.atomic alone, where it may not wait. */
 #include <lauxlib.h>
 #include <stdlib.h>
 
@@ -60,9 +60,11 @@ int tg_await_duplex_close(lua_State *L) {
   struct tg_duplex_object *object = tg_duplex_check(L, 1);
   struct tg_duplex *duplex = object->duplex;
   if (!duplex) return 0;
+  bool will_wait = may_wait(L, duplex);
+  if (will_wait) tg_op_begin(L);
   object->duplex = NULL;
   tg_owned_release(&object->owned);
-  struct close_op *waits = may_wait(L, duplex) ? calloc(1, sizeof *waits) : NULL;
+  struct close_op *waits = will_wait ? calloc(1, sizeof *waits) : NULL;
   if (!waits) {
     tg_duplex_close(duplex);
     return 0;
