@@ -89,6 +89,8 @@ function M.new(over)
       depth = depth + delta
       return depth
     end,
+    scope_mark = function() end,
+    scope_unwind = function() end,
     caller = function(level)
       return caller(level)
     end,
