@@ -608,7 +608,7 @@ return {
             conn.close()
 
 
-def test_slot_is_kept_until_the_thread_is_done():
+def test_T5_slot_is_kept_until_the_thread_is_done():
     files = {"tidegate.lua": OFF, "routes/index.lua": """
 return {
   ["GET /a"] = { blocking = true, timeout = 0.1, run = function() os.execute("sleep 0.7") return "a" end },

@@ -839,7 +839,7 @@ def test_T1_a_place_handed_to_a_cancelled_task_is_not_lost(tmp_path):
     """)
 
 
-def test_event(tmp_path):
+def test_P3_event(tmp_path):
     run(tmp_path, """
         local ev, order = tg.event(), {}
         same(ev:is_set(), false)
@@ -856,7 +856,7 @@ def test_event(tmp_path):
     """)
 
 
-def test_condition(tmp_path):
+def test_P3_condition(tmp_path):
     run(tmp_path, """
         local m = tg.mutex()
         local c, queue, got = tg.condition(m), {}, {}
