@@ -265,6 +265,7 @@ void tg_worker_pool_count(struct tg_worker_pool *pool, struct tg_worker_counters
                                      .queued = pool->queued,
                                      .done = pool->done,
                                      .refused = pool->refused};
+  for (struct tg_list *link = pool->idle.next; link != &pool->idle; link = link->next) out->idle++;
   pthread_mutex_unlock(&pool->lock);
 }
 

@@ -25,7 +25,7 @@ struct tg_worker_limits {
 };
 
 struct tg_worker_counters {
-  unsigned size, started, busy, queued;
+  unsigned size, started, busy, idle, queued;
   uint64_t done, refused;
 };
 
