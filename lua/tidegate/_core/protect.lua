@@ -60,7 +60,12 @@ return function(core)
           return err
         end
       end
-      return handler(err)
+      -- What a handler raises would become a bare "error in error handling", without its line.
+      local ok, value = raw_pcall(handler, err)
+      if not ok and must_go_on(value) then
+        cancellation = value
+      end
+      return value
     end
     local function after(ok, ...)
       if not ok and cancellation then
