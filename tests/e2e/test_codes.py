@@ -514,6 +514,41 @@ def open_files(server):
     return found
 
 
+# --- acceptance 6: calls in odd places ------------------------------------------------------------------------------
+
+ODD = {
+    "execute": ("os.execute('true')", "blocking_call"),
+    "popen": ("io.popen('true')", "blocking_call"),
+    "read": ("io.read()", "blocking_call"),
+    "stdin": ("io.stdin:read()", "blocking_call"),
+    "socket": ("require('socket').connect('127.0.0.1', 1)", "module 'socket' not found"),
+    "sort": ("table.sort({ 2, 1 }, function() tg.sleep(0.001) end)", "table.sort.*c_boundary"),
+    "gsub": ("('x'):gsub('x', function() tg.sleep(0.001) end)", "string.gsub.*c_boundary"),
+    "xpcall": ("error(select(2, xpcall(error, function() tg.sleep(0.001) end, 'x')), 0)", "c_boundary"),
+    "metamethod": ("string.format('%s', setmetatable({}, { __tostring = function() tg.sleep(0.001) end }))", "string.format.*c_boundary"),
+    "generator": ("table.sort({ 2, 1 }, coroutine.wrap(function() tg.sleep(0.001) end))", "c_boundary"),
+    "yield": ("coroutine.yield(1)", "bad_yield"),
+}
+
+
+@pytest.fixture(scope="module")
+def odd():
+    lines = ['local tg = require "tidegate"', "return {", '["GET /"] = function() return "well" end,']
+    lines += [f'["GET /{name}"] = function() {code} return "well" end,' for name, (code, _) in ODD.items()]
+    with Server({"tidegate.lua": OFF, "routes/index.lua": "\n".join([*lines, "}"])}, loops=1) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_6_what_cannot_be_is_an_error_with_its_name_and_the_users_line(odd, name):
+    since, line = len(odd.log), list(ODD).index(name) + 4
+    assert odd.ask(f"/{name}").status == 500
+    record = odd.wait_log(rf".*GET /{name}\b.*", since=since)[0]
+    assert re.search(ODD[name][1], record), record
+    assert f'"place":"routes/index.lua:{line}"' in record or f'"msg":"routes/index.lua:{line}: ' in record, record
+    assert odd.ask("/").body == b"well"
+
+
 # --- acceptance 3: a seed that fails --------------------------------------------------------------------------------
 
 
