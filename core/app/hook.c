@@ -40,11 +40,11 @@ bool tg_hook_run(struct tg_hook *hook, struct tg_vm *vm) {
   struct tg_scope own;
   tg_scope_init(&own, vm, NULL);
   own.emptied = on_hook_scope_emptied;
+  own.cpu_budget = TG_LOAD_BUDGET;
   struct tg_task *task = tg_task_new(vm, &own, 0);
   if (task) {
     task->owner = hook;
     task->ended = on_hook_ended;
-    task->cpu_budget = TG_LOAD_BUDGET;
     (void)!tg_scope_deadline(&own, tg_loop_time(vm->loop) + hook->most);
     if (hook->starting) hook->starting->scope = &own;
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, hook->ref);

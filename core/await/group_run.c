@@ -15,6 +15,9 @@ TG_AWAITABLE(group_run)
 
 enum { STOP_ON_SUCCESS = 1, STOP_ON_FAILURE = 2, UNPACK = 4 };
 
+/* A longer list is refused, whatever its `n` says. */
+#define LIST_MAX 100000000
+
 struct group {
   struct tg_op op;
   struct tg_scope scope;
@@ -84,7 +87,11 @@ static void keep_failure(struct group *group, struct tg_task *task) {
   group->is_lost = true; /* it must not pass for one that ended well */
 }
 
-static void start_next(struct group *group, bool now);
+static bool start_next(struct group *group, bool now);
+
+static bool wants_more(const struct group *group) {
+  return group->next < group->count && !group->scope.cancelled;
+}
 
 static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   struct group *group = task->owner;
@@ -93,8 +100,8 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   else
     keep_result(group, task, nresults);
   if (group->mode & (status ? STOP_ON_FAILURE : STOP_ON_SUCCESS)) stop(group, task->tag);
-  if (!group->starting && group->next < group->count && !group->scope.cancelled)
-    start_next(group, false);
+  while (!group->starting && wants_more(group) && !start_next(group, false)) {
+  }
 }
 
 static void on_emptied(struct tg_scope *scope) {
@@ -104,13 +111,14 @@ static void on_emptied(struct tg_scope *scope) {
 
 /* ---- the start ---- */
 
-static void start_next(struct group *group, bool now) {
+/* False where no task could be made, which is a failure of that one. */
+static bool start_next(struct group *group, bool now) {
   unsigned index = ++group->next;
   struct tg_task *task = tg_task_new(group->scope.vm, &group->scope, 2);
   if (!task) {
     keep_failure(group, NULL);
-    stop(group, index);
-    return;
+    if (group->mode & STOP_ON_FAILURE) stop(group, index);
+    return false;
   }
   lua_State *co = task->co;
   int count = 0;
@@ -133,6 +141,7 @@ static void start_next(struct group *group, bool now) {
     tg_task_run_now(task, count);
   else
     tg_task_start(task, count);
+  return true;
 }
 
 /* ---- the op ---- */
@@ -146,6 +155,7 @@ struct outcome {
   int results_ref, failures_ref;
   unsigned first, count;
   bool is_list, unpacked, is_lost;
+  bool is_cut; /* cancelled from outside before all were begun */
 };
 
 static int push_outcome(lua_State *L, const struct outcome *outcome) {
@@ -161,6 +171,7 @@ static int push_outcome(lua_State *L, const struct outcome *outcome) {
   luaL_unref(L, LUA_REGISTRYINDEX, outcome->failures_ref);
   if (outcome->is_lost)
     tg_error_throw(L, "task_lost", "a task ended without a result: no memory was left to keep it");
+  if (outcome->is_cut) tg_op_throw_cancelled(L);
   if (!outcome->unpacked) return 5;
   int results = lua_gettop(L), count = (int)outcome->count;
   luaL_checkstack(L, count + 1, "too many results");
@@ -180,6 +191,7 @@ static int finish(struct tg_op *op, lua_State *L) {
       .is_list = group->is_list,
       .unpacked = (group->mode & UNPACK) && group->failures_ref == LUA_NOREF,
       .is_lost = group->is_lost,
+      .is_cut = group->next < group->count && !group->stopped,
   };
   tg_scope_deinit(&group->scope);
   luaL_unref(any, LUA_REGISTRYINDEX, group->source_ref);
@@ -204,6 +216,18 @@ static void check_functions(lua_State *L, const char *name, int source, unsigned
   }
 }
 
+/* The length of the list at index 5: what its `n` says, where it has one. */
+static unsigned length(lua_State *L) {
+  lua_getfield(L, 5, "n");
+  lua_Number count = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+  lua_pop(L, 1);
+  if (!(count >= 0)) count = (lua_Number)lua_objlen(L, 5);
+  if (count > LIST_MAX)
+    tg_error_misuse(L, "%s: a list of at most %d expected, got one of %g", lua_tostring(L, 1),
+                    LIST_MAX, count);
+  return (unsigned)count;
+}
+
 /* The list at index 5, or one made of everything from there on: the table is at index 5 then.
  * Returns how long it is. */
 static unsigned make_source(lua_State *L, bool is_list) {
@@ -215,20 +239,23 @@ static unsigned make_source(lua_State *L, bool is_list) {
     return (unsigned)count;
   }
   lua_settop(L, 5);
-  lua_getfield(L, 5, "n");
-  bool told = lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) >= 0;
-  unsigned count = told ? (unsigned)lua_tointeger(L, -1) : (unsigned)lua_objlen(L, 5);
-  lua_pop(L, 1);
-  return count;
+  return length(L);
 }
 
-/* name mode fn limit source: */
+/* name mode fn limit source -> name mode fn limit. The references come first, because making one
+ * may throw. */
 static struct group *new_group(lua_State *L, struct tg_task *task, unsigned count) {
-  lua_createtable(L, (int)count, 0);             // .. results
-  int results = luaL_ref(L, LUA_REGISTRYINDEX);  // ..
+  bool mapped = lua_type(L, 3) == LUA_TFUNCTION;
+  lua_createtable(L, (int)count, 0);             // .. source results
+  int results = luaL_ref(L, LUA_REGISTRYINDEX);  // .. source
+  int source = luaL_ref(L, LUA_REGISTRYINDEX);   // ..
+  if (mapped) lua_pushvalue(L, 3);
+  int fn = mapped ? luaL_ref(L, LUA_REGISTRYINDEX) : LUA_NOREF;
   struct group *group = calloc(1, sizeof *group);
   if (!group) {
     luaL_unref(L, LUA_REGISTRYINDEX, results);
+    luaL_unref(L, LUA_REGISTRYINDEX, source);
+    luaL_unref(L, LUA_REGISTRYINDEX, fn);
     tg_error_throw(L, "out_of_memory", "%s: no memory", lua_tostring(L, 1));
   }
   tg_op_init(&group->op, &kind);
@@ -237,8 +264,10 @@ static struct group *new_group(lua_State *L, struct tg_task *task, unsigned coun
   group->scope.owner = group;
   group->count = count;
   group->mode = (int)lua_tointeger(L, 2);
-  group->failures_ref = group->fn_ref = LUA_NOREF;
+  group->failures_ref = LUA_NOREF;
   group->results_ref = results;
+  group->source_ref = source;
+  group->fn_ref = fn;
   return group;
 }
 
@@ -251,18 +280,13 @@ int tg_await_group_run(lua_State *L) {
   struct tg_task *task = tg_op_begin(L);
   struct group *group = new_group(L, task, count);
   group->is_list = is_list;
-  group->source_ref = luaL_ref(L, LUA_REGISTRYINDEX);  // name mode fn limit
-  if (mapped) {
-    lua_pushvalue(L, 3);
-    group->fn_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  }
-  unsigned limit = lua_type(L, 4) == LUA_TNUMBER ? (unsigned)lua_tointeger(L, 4) : count;
+  lua_Number most = lua_type(L, 4) == LUA_TNUMBER ? lua_tonumber(L, 4) : count;
+  unsigned limit = most < count ? (unsigned)most : count;
   group->starting = true;
   while (group->next < limit && group->next < count && (!mapped || !group->stopped))
     start_next(group, true);
   /* those that have ended meanwhile have left room for more */
-  while (!group->scope.alive && group->next < count && !group->scope.cancelled)
-    start_next(group, true);
+  while (!group->scope.alive && wants_more(group)) start_next(group, true);
   group->starting = false;
   if (!group->scope.alive && !group->op.complete) tg_op_complete(&group->op);
   return tg_op_suspend(L, &group->op);

@@ -151,7 +151,10 @@ static void on_sent(void *owner) {
 
 static void hand_over_after(struct tg_handling *handling) {
   struct after *after = malloc(sizeof *after);
-  if (!after) return; /* without memory the work after the answer is lost, the answer is not */
+  if (!after) { /* without memory the work after the answer is lost, the answer is not */
+    luaL_unref(handling->vm->L, LUA_REGISTRYINDEX, handling->after_ref);
+    return;
+  }
   *after = (struct after){.vm = handling->vm, .ref = handling->after_ref};
   tg_vm_hold(handling->vm); /* the state must outlive it */
   handling->exchange->sent = on_sent;
@@ -263,6 +266,7 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
   *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
+  handling->scope.cpu_budget = exchange->route->cpu;
   tg_timing_begin(handling);
   struct tg_task *task = tg_task_new(vm, &handling->scope, 2);
   if (!task) {
@@ -276,7 +280,6 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
   handling->task = task;
   task->owner = handling;
   task->ended = on_ended;
-  task->cpu_budget = exchange->route->cpu;
   exchange->handler = handling;
   exchange->gone = on_gone;
   lua_rawgeti(task->co, LUA_REGISTRYINDEX, vm->ref_entry);  // entry

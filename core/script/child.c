@@ -251,7 +251,7 @@ static int l_task_spawn(lua_State *L) {
 int tg_child_spawn_in(lua_State *L) {
   struct tg_nursery *nursery = tg_nursery_check(L, 1);
   check_function(L, 2, "scope:spawn");
-  if (!nursery || !nursery->scope.parent)
+  if (!nursery || nursery->given_up || !nursery->scope.parent)
     tg_error_throw(L, "closed", "scope:spawn: the scope has ended");
   return spawn(L, nursery, 2);
 }
@@ -277,6 +277,7 @@ static int l_task_background(lua_State *L) {
   nursery->is_periodic = periodic;
   nursery->is_background = true;
   vm->background_count++;
+  if (vm->retired) tg_vm_end_background(vm, nursery);
   bool given = give_task(L, child, &nursery->scope, 3);
   tg_nursery_drop(nursery); /* its last task frees it */
   if (!given) refuse(L);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "script/place.h"
 #include "script/vm.h"
 
 #define MESSAGE_MAX   4096u
@@ -307,10 +308,9 @@ static int l_read(lua_State *L) {
       snprintf(view->place, sizeof view->place, "%.*s", (int)place, message.ptr);
     restore_line(message, &view->traceback);
   }
-  if (!view->place[0] && push_place(reading->from, 0)) {
-    snprintf(view->place, sizeof view->place, "%s", lua_tostring(reading->from, -1));
-    lua_pop(reading->from, 1);
-  }
+  char where[TG_PLACE_MAX]; /* `from` is no place to allocate on: nobody would catch its errors */
+  if (!view->place[0] && tg_place_write(reading->from, 0, where))
+    snprintf(view->place, sizeof view->place, "%s", where);
   return 0;
 }
 

@@ -116,6 +116,7 @@ void tg_job_start(struct tg_job *job, struct tg_vm *vm, void (*ended)(struct tg_
   tg_vm_hold(vm);
   tg_scope_init(&job->scope, vm, vm->root);
   job->scope.emptied = on_emptied;
+  job->scope.cpu_budget = job->cpu_budget;
   if (lua_cpcall(vm->L, l_prepare, job) != 0) {
     take_error(job, vm->L);
     lua_pop(vm->L, 1);
@@ -124,7 +125,6 @@ void tg_job_start(struct tg_job *job, struct tg_vm *vm, void (*ended)(struct tg_
   }
   job->task->owner = job;
   job->task->ended = on_ended;
-  job->task->cpu_budget = job->cpu_budget;
   tg_task_run_now(job->task, 1);
 }
 

@@ -12,12 +12,21 @@
 #include "script/task.h"
 #include "script/vm.h"
 
+/* Leaving takes more of the stack than entering: who has not that much would stay inside. */
+#define ROOM_TO_LEAVE 96
+
 /* ---- life ---- */
 
 static void destroy(struct tg_nursery *nursery) {
   if (nursery->is_background) nursery->scope.vm->background_count--;
   tg_scope_deinit(&nursery->scope);
   free(nursery);
+}
+
+/* A top scope, of the application, may be empty while scopes that were given up inside it are not.
+ */
+static bool is_empty(const struct tg_scope *scope) {
+  return scope->alive == 0 && scope->total == 0;
 }
 
 static void on_emptied(struct tg_scope *scope) {
@@ -28,8 +37,7 @@ static void on_emptied(struct tg_scope *scope) {
     tg_op_complete(waiter);
   else if (nursery->task)
     tg_task_nest_emptied(nursery->task);
-  else if (nursery->dropped)
-    destroy(nursery);
+  if (nursery->dropped && is_empty(scope)) destroy(nursery);
 }
 
 struct tg_nursery *tg_nursery_new(struct tg_vm *vm, struct tg_scope *parent) {
@@ -49,7 +57,14 @@ void tg_nursery_end(struct tg_nursery *nursery, struct tg_task *task) {
 
 void tg_nursery_drop(struct tg_nursery *nursery) {
   nursery->dropped = true;
-  if (nursery->scope.alive == 0) destroy(nursery);
+  if (is_empty(&nursery->scope)) destroy(nursery);
+}
+
+void tg_nursery_give_up(struct tg_nursery *nursery) {
+  nursery->scope.guest = NULL;
+  nursery->given_up = true;
+  (void)!tg_scope_deadline(&nursery->scope, 0); /* taking one away cannot fail */
+  tg_scope_cancel(&nursery->scope, "failed");
 }
 
 /* ---- the userdata ---- */
@@ -59,11 +74,21 @@ struct tg_nursery *tg_nursery_check(lua_State *L, int index) {
   return *box;
 }
 
+/* The code that has entered it was cut short (by the end of its stack, say), and the task went on
+ * inside of it: what it has begun since is none of this scope's. */
+static void slip_out(struct tg_nursery *nursery) {
+  struct tg_scope *scope = &nursery->scope;
+  tg_scope_hand_over(scope);
+  if (scope->guest->scope == scope) scope->guest->scope = scope->parent;
+  tg_nursery_give_up(nursery);
+}
+
 static int l_gc(lua_State *L) {
   struct tg_nursery **box = lua_touserdata(L, 1);
   struct tg_nursery *nursery = *box;
   *box = NULL;
   if (!nursery) return 0;
+  if (nursery->scope.guest) slip_out(nursery);
   tg_scope_cancel(&nursery->scope, "dropped");
   tg_nursery_drop(nursery);
   return 0;
@@ -80,6 +105,7 @@ static int l_scope_enter(lua_State *L) {
   struct tg_vm *vm = tg_vm_of(L);
   struct tg_task *task = vm->running;
   if (!task) tg_error_throw(L, "no_task", "this call works in a handler or a task only");
+  luaL_checkstack(L, ROOM_TO_LEAVE, "no room for a scope");
   uint64_t limit = nanoseconds(L, 1), grace = nanoseconds(L, 2);
   struct tg_nursery **box = lua_newuserdata(L, sizeof(struct tg_nursery *));  // .. box
   *box = NULL;
@@ -101,11 +127,12 @@ static int l_scope_enter(lua_State *L) {
  * ended; what failed in it is for the caller. */
 static int l_scope_leave(lua_State *L) {
   struct tg_nursery *nursery = tg_nursery_check(L, 1);
-  TG_CHECK(nursery);
+  TG_CHECK(nursery && nursery->scope.guest);
   struct tg_scope *scope = &nursery->scope;
   struct tg_task *task = scope->guest;
-  tg_child_push_failures(L, scope);  // .. failures|nil
+  tg_task_unwind(task, scope); /* those whose code was cut short inside */
   tg_scope_leave(scope, task);
+  tg_child_push_failures(L, scope);  // .. failures|nil
   bool outside = tg_task_cancelled(task);
   lua_pushboolean(L, scope->timed_out && !outside);
   lua_pushboolean(L, nursery->called_off && !outside);
@@ -200,15 +227,15 @@ static int l_atomic(lua_State *L) {
 /* scope_mark() -> what the running task has entered; equal values, equal scopes */
 static int l_scope_mark(lua_State *L) {
   struct tg_task *task = tg_vm_of(L)->running;
-  lua_pushlightuserdata(L, task ? task->scope : NULL);
+  lua_pushlightuserdata(L, task ? tg_task_entered(task) : NULL);
   return 1;
 }
 
-/* scope_unwind(mark): back to what scope_mark has told */
+/* scope_unwind(mark) -> was there anything to leave: back to what scope_mark has told */
 static int l_scope_unwind(lua_State *L) {
   struct tg_task *task = tg_vm_of(L)->running;
-  if (task) tg_task_unwind(task, lua_touserdata(L, 1));
-  return 0;
+  lua_pushboolean(L, task && tg_task_unwind(task, lua_touserdata(L, 1)));
+  return 1;
 }
 
 void tg_nursery_open(lua_State *L) {  // .. table

@@ -20,6 +20,7 @@ struct tg_nursery {
   struct tg_task *task; /* whose nest it is; else NULL */
   bool is_background;   /* of the application: the state counts those */
   bool dropped;         /* frees itself when it is empty */
+  bool given_up;        /* its code was cut short: nobody can start tasks in it any more */
   bool called_off;      /* scope:cancel was called: its end is no error */
   bool fails_fast;      /* a child of scope:spawn that fails cancels the others */
   bool is_periodic;     /* tg.every: ends with its generation, is not drained */
@@ -33,6 +34,9 @@ void tg_nursery_end(struct tg_nursery *nursery, struct tg_task *task);
 
 /* It frees itself as soon as it is empty; now, when it is. */
 void tg_nursery_drop(struct tg_nursery *nursery);
+
+/* The code that has entered it will not leave it: it is cancelled, and nobody's. */
+void tg_nursery_give_up(struct tg_nursery *nursery);
 
 /* The nursery at a stack index, NULL when its scope was left; throws when it is none. */
 struct tg_nursery *tg_nursery_check(lua_State *L, int index);

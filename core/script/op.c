@@ -100,6 +100,7 @@ void tg_op_complete(struct tg_op *op) {
 void tg_op_abandon(struct tg_task *task) {
   struct tg_op *op = task->op ? task->op : task->finished;
   task->op = task->finished = NULL;
+  tg_task_stay(task);
   if (!op) return;
   op->abandoned = true;
   if (op->complete) {

@@ -64,8 +64,8 @@ int tg_op_yield(lua_State *L);
  * is). */
 __attribute__((noreturn)) void tg_op_throw_cancelled(lua_State *L);
 
-/* The running task will not suspend on its op after all (it could not reach the scheduler): the op
- * is cancelled and freed at its completion. */
+/* The running task will not suspend after all (it could not reach the scheduler): the op that it
+ * waits for, if there is one, is cancelled and freed at its completion. */
 void tg_op_abandon(struct tg_task *task);
 
 /* The Lua C function `take(...)`; see above. */

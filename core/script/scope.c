@@ -20,7 +20,7 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
   scope->alive = scope->total = 0;
   scope->cancelled = parent && parent->cancelled;
   scope->timed_out = scope->is_nursery = false;
-  scope->due = scope->grace = 0;
+  scope->due = scope->grace = scope->cpu_budget = 0;
   scope->timer.slot = 0;
   scope->emptied = NULL;
   scope->owns = NULL;
@@ -38,10 +38,15 @@ void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *pa
   if (parent) tg_list_append(&parent->inner, &scope->link);
 }
 
+static struct tg_scope *first_inner(const struct tg_scope *scope) {
+  return TG_CONTAINER(scope->inner.next, struct tg_scope, link);
+}
+
 /* A scope object may outlive the scope around it, in a variable of somebody's: it is an orphan
  * then, empty and cancelled. */
 static void orphan(struct tg_scope *inner) {
   TG_CHECK(inner->alive == 0);
+  while (!tg_list_empty(&inner->inner)) orphan(first_inner(inner));
   tg_list_remove(&inner->link);
   inner->parent = NULL;
   inner->top = inner;
@@ -49,20 +54,25 @@ static void orphan(struct tg_scope *inner) {
   inner->exchange = NULL;
 }
 
+void tg_scope_hand_over(struct tg_scope *scope) {
+  for (struct tg_list *link = scope->inner.next; link != &scope->inner; link = link->next)
+    TG_CONTAINER(link, struct tg_scope, link)->parent = scope->parent;
+  tg_list_move(&scope->parent->inner, &scope->inner);
+}
+
 void tg_scope_deinit(struct tg_scope *scope) {
   TG_CHECK(scope->alive == 0);
   if (!tg_list_empty(&scope->failed)) tg_child_log_failures(scope);
   if (!tg_list_empty(&scope->owned)) tg_scope_close_owned(scope);
-  while (!tg_list_empty(&scope->inner))
-    orphan(TG_CONTAINER(scope->inner.next, struct tg_scope, link));
+  if (scope->top != scope) tg_scope_hand_over(scope);
+  while (!tg_list_empty(&scope->inner)) orphan(first_inner(scope));
   tg_timer_stop(&scope->vm->loop->timers, &scope->timer);
   tg_list_remove(&scope->link);
 }
 
 void tg_scope_enter(struct tg_scope *scope, struct tg_task *task) {
   TG_CHECK(scope->parent == task->scope);
-  if (tg_task_cancelled(task) && !scope->cancelled && !scope->grace)
-    tg_scope_cancel(scope, tg_task_reason(task));
+  if (tg_task_cancelled(task)) tg_scope_cancel_around(scope, tg_task_reason(task));
   task->scope = scope;
   scope->guest = task;
 }
@@ -90,6 +100,13 @@ static void hold_off(struct tg_scope *shield, const char *reason) {
     tg_scope_cancel(shield, reason);
 }
 
+void tg_scope_cancel_around(struct tg_scope *scope, const char *reason) {
+  if (scope->grace)
+    hold_off(scope, reason);
+  else
+    tg_scope_cancel(scope, reason);
+}
+
 void tg_scope_cancel(struct tg_scope *scope, const char *reason) {
   if (scope->cancelled) return;
   scope->cancelled = true;
@@ -101,13 +118,8 @@ void tg_scope_cancel(struct tg_scope *scope, const char *reason) {
     tg_task_interrupt(task);
   }
   if (scope->guest) tg_task_interrupt(scope->guest);
-  for (link = scope->inner.next; link != &scope->inner; link = link->next) {
-    struct tg_scope *inner = TG_CONTAINER(link, struct tg_scope, link);
-    if (inner->grace)
-      hold_off(inner, scope->reason);
-    else
-      tg_scope_cancel(inner, scope->reason);
-  }
+  for (link = scope->inner.next; link != &scope->inner; link = link->next)
+    tg_scope_cancel_around(TG_CONTAINER(link, struct tg_scope, link), scope->reason);
 }
 
 static void on_deadline(struct tg_timer *timer) {

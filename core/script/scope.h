@@ -45,6 +45,7 @@ struct tg_scope {
   uint64_t due;    /* its deadline, monotonic nanoseconds of the loop's clock; 0: none */
   uint64_t grace;  /* a shield: nanoseconds that it holds a cancellation off; 0: it is none */
   struct tg_timer timer; /* its deadline, or the end of its grace */
+  uint64_t cpu_budget;   /* of a top scope: of its tasks, see task.h; 0: limits.cpu */
   /* Called when `alive` falls to 0, and on a top scope when `total` does; may be NULL. */
   void (*emptied)(struct tg_scope *scope);
   /* Tests: told of what it comes to own, from the running task; else NULL. */
@@ -57,13 +58,17 @@ struct tg_scope {
 /* Opens a scope inside `parent` (NULL for a root). Nothing can fail. */
 void tg_scope_init(struct tg_scope *scope, struct tg_vm *vm, struct tg_scope *parent);
 
-/* Takes it out of its parent, and closes what it owns, the latest first. Its tasks and inner scopes
- * must have ended. */
+/* Takes it out of its parent, and closes what it owns, the latest first. Its tasks must have ended;
+ * inner scopes that code which was cut short has left behind are the parent's then. Where there is
+ * none, all in them must have ended, too. */
 void tg_scope_deinit(struct tg_scope *scope);
 
 /* Cancels it with everything inside. `reason` is a code. Tasks notice at their next suspension,
  * those that wait have their op cancelled now. Idempotent. */
 void tg_scope_cancel(struct tg_scope *scope, const char *reason);
+
+/* The same as what is around it was cancelled: a shield holds it off. */
+void tg_scope_cancel_around(struct tg_scope *scope, const char *reason);
 
 /* Sets its deadline (nanoseconds of tg_loop_time; 0 takes it away): then it is cancelled with
  * "timeout". */
@@ -92,6 +97,9 @@ void tg_scope_close_owned(struct tg_scope *scope);
 static inline void tg_owned_release(struct tg_owned *owned) {
   tg_list_remove(&owned->link);
 }
+
+/* The scopes inside it are the parent's from now on. */
+void tg_scope_hand_over(struct tg_scope *scope);
 
 /* The running task enters a scope that was just opened inside the one it is in, and leaves it. */
 void tg_scope_enter(struct tg_scope *scope, struct tg_task *task);

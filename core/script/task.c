@@ -12,10 +12,13 @@
 #include "script/error.h"
 #include "script/mutex.h"
 #include "script/nursery.h"
+#include "script/place.h"
 #include "script/trace.h"
 #include "script/watch.h"
 
 #define IDLE_MAX 128u
+/* Steps inside of each other: each takes room on the C stack, and so does what they resume. */
+#define NESTED_MAX 32
 /* Values that a new coroutine has room for without asking. */
 #define ROOM_SURE 16
 
@@ -42,6 +45,7 @@ static struct tg_scope *outermost(const struct tg_task *task) {
 }
 
 void tg_task_cancel(struct tg_task *task, const char *reason) {
+  while (task->runner) task = task->runner;
   if (task->cancelled) return;
   char *copy = strdup(reason);
   struct tg_scope *entered = outermost(task);
@@ -50,7 +54,7 @@ void tg_task_cancel(struct tg_task *task, const char *reason) {
     return;
   }
   task->cancelled = copy;
-  if (entered != task->home) tg_scope_cancel(entered, reason);
+  if (entered != task->home) tg_scope_cancel_around(entered, reason);
   tg_task_interrupt(task);
 }
 
@@ -100,13 +104,14 @@ static struct tg_task *new_task(struct tg_vm *vm, struct tg_scope *scope) {
   if (!task) return NULL;
   task->home = task->scope = scope;
   task->nest = NULL;
+  task->runner = NULL;
   task->op = task->finished = NULL;
   task->depth = task->atomic = 0;
   task->defers_ref = LUA_NOREF;
   task->nargs = -1;
   task->failed = false;
   task->cancelled = NULL;
-  task->cpu_budget = vm->settings->limits_cpu;
+  task->cpu_budget = scope->top->cpu_budget ? scope->top->cpu_budget : vm->settings->limits_cpu;
   task->ended = NULL;
   task->state = TG_TASK_IDLE;
   scope->alive++;
@@ -179,6 +184,7 @@ static void conclude(struct tg_task *task) {
 static void on_deferred(struct tg_task *runner, tg_status status, int nresults) {
   struct tg_task *task = runner->owner;
   (void)nresults;
+  task->runner = NULL;
   if (status && !task->failed) {
     task->failed = true;
     lua_settop(task->co, 0);
@@ -199,6 +205,7 @@ static bool start_deferred(struct tg_task *task) {
   runner->cpu_budget = task->cpu_budget;
   runner->cancelled = task->cancelled;
   task->cancelled = NULL;
+  task->runner = runner;
   lua_rawgeti(runner->co, LUA_REGISTRYINDEX, vm->ref_run_defers);  // run
   lua_rawgeti(runner->co, LUA_REGISTRYINDEX, task->defers_ref);    // run list
   lua_pushboolean(runner->co, !task->failed);                      // run list ok
@@ -223,29 +230,43 @@ void tg_task_nest_emptied(struct tg_task *task) {
   if (task->state == TG_TASK_ENDING) tg_loop_post(task->vm->loop, &task->job);
 }
 
-void tg_task_unwind(struct tg_task *task, const struct tg_scope *base) {
+/* The nest is where tasks are spawned: nobody leaves it. */
+struct tg_scope *tg_task_entered(const struct tg_task *task) {
+  return task->nest && task->scope == &task->nest->scope ? task->home : task->scope;
+}
+
+static bool is_inside(const struct tg_task *task, const struct tg_scope *base) {
+  const struct tg_scope *scope = task->scope;
+  while (scope != base && scope != task->home) scope = scope->parent;
+  return scope == base;
+}
+
+bool tg_task_unwind(struct tg_task *task, const struct tg_scope *base) {
+  if (base == task->home && task->nest) base = &task->nest->scope;
+  if (task->scope == base || !is_inside(task, base)) return false;
   while (task->scope != base) {
-    struct tg_nursery *nursery = TG_CONTAINER(task->scope, struct tg_nursery, scope);
-    task->scope = task->scope->parent;
-    nursery->scope.guest = NULL;
-    tg_scope_cancel(&nursery->scope, "failed");
+    struct tg_scope *scope = task->scope;
+    task->scope = scope->parent;
+    tg_nursery_give_up(TG_CONTAINER(scope, struct tg_nursery, scope));
   }
+  return true;
 }
 
 static void end(struct tg_task *task, int rc) {
   task->failed = rc != 0;
   task->state = TG_TASK_ENDING;
   if (task->op || task->finished) tg_op_abandon(task);
-  /* only a coroutine that gave itself up by a foreign yield has not left what it entered */
-  tg_task_unwind(task, task->nest ? &task->nest->scope : task->home);
+  /* what it has not left: it was cut short there, by a foreign yield, its CPU budget or the end of
+   * its Lua stack */
+  tg_task_unwind(task, task->home);
   if (task->nest && task->failed) tg_scope_cancel(&task->nest->scope, "failed");
   continue_end(task);
 }
 
 static int l_bad_yield(lua_State *L) {
   struct tg_task *task = lua_touserdata(L, 1);
-  tg_error_push_place(task->co, 0);  // co: .. place
-  lua_xmove(task->co, L, 1);         // task place
+  char place[TG_PLACE_MAX];
+  lua_pushstring(L, tg_place_write(task->co, 0, place) ? place : "?");  // task place
   tg_error_push(L, "bad_yield",
                 "coroutine.yield was called outside of a coroutine of yours, where nobody would "
                 "resume it; use tg.yield() to let others run");  // task place error
@@ -271,10 +292,18 @@ static bool is_suspension(lua_State *co) {
          lua_islightuserdata(co, 1);
 }
 
+/* After a coroutine has been let go, with all that it held; inside of another step only where that
+ * one would be the next to find no memory. */
+static void relieve(struct tg_vm *vm) {
+  bool much = !vm->running && vm->memory_used > vm->memory_tidy;
+  if (TG_UNLIKELY(vm->memory_tight || much)) tg_vm_relieve(vm);
+}
+
 static void step(struct tg_task *task, int nargs) {
   struct tg_vm *vm = task->vm;
   struct tg_task *outer = vm->running;
   vm->running = task;
+  vm->nested++;
   task->state = TG_TASK_RUNNING;
   if (!outer && vm->watch) tg_watch_enter(vm->watch, vm, task->cpu_budget);
   if (TG_UNLIKELY(vm->traced) && !outer) tg_trace_enter(task);
@@ -282,11 +311,10 @@ static void step(struct tg_task *task, int nargs) {
   if (!outer && vm->watch) tg_watch_leave(vm->watch);
   if (TG_UNLIKELY(vm->traced) && !outer) tg_trace_leave(task);
   vm->running = outer;
+  vm->nested--;
   if (rc != LUA_YIELD) {
     end(task, rc);
-    /* after the coroutine has been let go, with all that it held */
-    if (TG_UNLIKELY(vm->memory_tight || vm->memory_used > vm->memory_tidy) && !outer)
-      tg_vm_relieve(vm);
+    relieve(vm);
   } else if (is_suspension(task->co)) {
     lua_settop(task->co, 0);
     if (task->state == TG_TASK_RUNNING) task->state = TG_TASK_WAITING;
@@ -301,7 +329,9 @@ static void step(struct tg_task *task, int nargs) {
 static void on_job(struct tg_loop_job *job) {
   struct tg_task *task = TG_CONTAINER(job, struct tg_task, job);
   if (task->state == TG_TASK_ENDING) {
+    struct tg_vm *vm = task->vm;
     continue_end(task);
+    relieve(vm);
     return;
   }
   int nargs = task->nargs > 0 ? task->nargs : 0;
@@ -316,12 +346,21 @@ void tg_task_wake(struct tg_task *task) {
   tg_loop_post(task->vm->loop, &task->job);
 }
 
+void tg_task_stay(struct tg_task *task) {
+  tg_loop_job_remove(&task->job);
+  if (task->state == TG_TASK_READY) task->state = TG_TASK_RUNNING;
+}
+
 void tg_task_start(struct tg_task *task, int nargs) {
   task->nargs = nargs;
   tg_task_wake(task);
 }
 
 void tg_task_run_now(struct tg_task *task, int nargs) {
+  if (task->vm->nested >= NESTED_MAX) {
+    tg_task_start(task, nargs);
+    return;
+  }
   task->nargs = 0;
   step(task, nargs);
 }

@@ -35,6 +35,7 @@ struct tg_task {
   struct tg_scope *home;   /* owns it */
   struct tg_scope *scope;  /* innermost scope that its code has entered */
   struct tg_nursery *nest; /* scope of the tasks that it has spawned; NULL until then */
+  struct tg_task *runner;  /* runs what it has deferred; else NULL */
   struct tg_op *op;        /* what it waits for; the one thing to cancel */
   struct tg_op *finished;  /* completed, not yet taken */
   int co_ref;
@@ -62,7 +63,7 @@ struct tg_task *tg_task_new(struct tg_vm *vm, struct tg_scope *scope, int nargs)
 void tg_task_start(struct tg_task *task, int nargs);
 
 /* The same, at once, to its first suspension; only outside of any other task's step, or where the
- * running one is saved (gather). */
+ * running one is saved (gather). When its turn comes where too many run inside of each other. */
 void tg_task_run_now(struct tg_task *task, int nargs);
 
 /* A task that was never started goes again; `ended` is not called. */
@@ -70,6 +71,9 @@ void tg_task_discard(struct tg_task *task);
 
 /* Puts a task that waits on the ready list; for op.c. */
 void tg_task_wake(struct tg_task *task);
+
+/* The running task goes on although it was put there. */
+void tg_task_stay(struct tg_task *task);
 
 /* Cancels this task and what it has started. `reason` is a code. Idempotent. */
 void tg_task_cancel(struct tg_task *task, const char *reason);
@@ -89,9 +93,12 @@ const char *tg_task_reason(const struct tg_task *task);
  * nest, which is made now. NULL without memory. */
 struct tg_nursery *tg_task_nursery(struct tg_task *task);
 
-/* It is in `base` again: the scopes that its code has entered since, and will never leave, are
- * cancelled. */
-void tg_task_unwind(struct tg_task *task, const struct tg_scope *base);
+/* The innermost scope that its code has entered; its home, where there is none. */
+struct tg_scope *tg_task_entered(const struct tg_task *task);
+
+/* It is in `base`, of tg_task_entered, again: the scopes that its code has entered since, and will
+ * never leave, are cancelled. False where there are none; `base` may be gone then. */
+bool tg_task_unwind(struct tg_task *task, const struct tg_scope *base);
 
 /* The last of the tasks in its nest has ended; for nursery.c. */
 void tg_task_nest_emptied(struct tg_task *task);

@@ -62,14 +62,16 @@ static void discard_unserved(struct tg_vm *vm) {
     tg_task_discard(TG_CONTAINER(link, struct tg_task, job.link));
 }
 
-/* What repeats itself ends now; what was begun in the background has the time of a drain. */
-static void end_background(struct tg_vm *vm) {
+void tg_vm_end_background(struct tg_vm *vm, struct tg_nursery *nursery) {
+  struct tg_scope *scope = &nursery->scope;
   uint64_t due = tg_loop_time(vm->loop) + vm->host->settings->timeouts_drain;
+  if (nursery->is_periodic || tg_scope_deadline(scope, due)) tg_scope_cancel(scope, "retired");
+}
+
+static void end_background(struct tg_vm *vm) {
   for (struct tg_list *link = vm->root->inner.next; link != &vm->root->inner; link = link->next) {
     struct tg_scope *scope = TG_CONTAINER(link, struct tg_scope, link);
-    if (!scope->is_nursery) continue;
-    const struct tg_nursery *nursery = TG_CONTAINER(scope, struct tg_nursery, scope);
-    if (nursery->is_periodic || tg_scope_deadline(scope, due)) tg_scope_cancel(scope, "retired");
+    if (scope->is_nursery) tg_vm_end_background(vm, TG_CONTAINER(scope, struct tg_nursery, scope));
   }
 }
 

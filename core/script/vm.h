@@ -21,6 +21,7 @@
 struct tg_shared_registry;
 struct tg_task;
 struct tg_scope;
+struct tg_nursery;
 struct tg_watch;
 struct tg_job;
 struct tg_vm;
@@ -92,6 +93,7 @@ struct tg_vm {
   int ref_boot;             /* what _core/boot.lua returned: load_app, freeze ... */
   int ref_errors;           /* metatable of error objects */
   int16_t depth;            /* nesting of coroutines outside of tasks */
+  int16_t nested;           /* steps of tasks inside of each other */
   struct tg_buffer scratch; /* for encoders, between two suspensions */
   void *owner;              /* app's structure for this state (its generation), opaque below app/ */
   void *bind[8];            /* what bind/ keeps for a state; each file there names its places */
@@ -120,6 +122,10 @@ void tg_vm_check_idle(struct tg_vm *vm);
 
 /* No new request will come: calls `idle` once nothing runs on it any more, soon. Own thread. */
 void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm));
+
+/* The state is retired: what repeats itself ends now; what was begun in the background, before or
+ * now, has the time of a drain. */
+void tg_vm_end_background(struct tg_vm *vm, struct tg_nursery *nursery);
 
 /* Starts a task of the application, prepared with its arguments; now, or when the state serves:
  * it may be on the builder's loop still. */

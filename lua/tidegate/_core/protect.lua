@@ -80,14 +80,15 @@ return function(core)
   local resumer = setmetatable({}, { __mode = "k" })
 
   -- A C function lies between us and the scheduler: the call that was begun is given up, and the coroutines inside,
-  -- which wait for it, with it. What they counted as depth is taken back.
-  local function give_up()
+  -- which wait for it, with it. What they counted as depth is taken back, and the scopes that they entered are left.
+  local function give_up(scope)
     local levels, outer = 0, running()
     while outer and outer ~= true and resumer[outer] do
       levels, outer = levels + 1, resumer[outer]
     end
     core.abandon()
     nest(levels - nest(0))
+    core.scope_unwind(scope)
     core.error_throw("c_boundary", "cannot suspend inside a coroutine that the callback of a C function resumed")
   end
 
@@ -95,15 +96,14 @@ return function(core)
   local function after_resume(co, scope, ok, first, ...)
     if ok and first == mark then
       if not isyieldable() then
-        give_up()
+        give_up(scope)
       end
       return after_resume(co, scope, resume(co, yield(first, ...)))
     end
     resumer[co] = false
     nest(-1)
-    if ok and entered() ~= scope then
+    if entered() ~= scope and core.scope_unwind(scope) and ok then
       resumer[co] = nil -- and nobody can go on with it
-      core.scope_unwind(scope)
       core.error_throw("yield_in_scope", "a coroutine yielded inside of tg.timeout, tg.scope or the like, which it must leave first")
     end
     if not ok and must_go_on(first) then

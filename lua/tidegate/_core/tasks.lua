@@ -15,6 +15,7 @@ local is_over, task_outcome = core.cancelled, core.task_outcome
 
 local STOP_ON_SUCCESS, STOP_ON_FAILURE, UNPACK = 1, 2, 4 -- of await/group_run.c
 local GATHER = STOP_ON_FAILURE + UNPACK
+local PERIOD_MIN = 0.001 -- of tg.every: as fine as timers are
 
 local M = {}
 
@@ -368,6 +369,7 @@ function M.background_as(what, fn, ...)
 end
 
 local function repeat_for_ever(seconds, fn)
+  seconds = math.max(seconds, PERIOD_MIN)
   local next_time = tg.now() + seconds
   while true do
     local wait = next_time - tg.now()
@@ -456,7 +458,8 @@ local function leave(scope, ok)
   if not ok then
     scope_cancel(scope, "failed")
   end
-  scope_wait(scope)
+  while scope_wait(scope) do -- who has the scope object may have started more meanwhile
+  end
   return scope_leave(scope)
 end
 
