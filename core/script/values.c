@@ -112,14 +112,24 @@ static tg_status refuse(struct packer *packer, const char *problem) {
   return TG_EINVALID;
 }
 
+/* What the library calls an object of its own, as "tg.file"; NULL for those of others. The
+ * metatable keeps the text. */
+static const char *library_name(lua_State *L, int index) {
+  if (!luaL_getmetafield(L, index, "__metatable")) return NULL;  // .. name
+  const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  lua_pop(L, 1);
+  return name && strncmp(name, "tg.", 3) == 0 ? name : NULL;
+}
+
 /* Handles that one might mean to share say whose they are. */
 static tg_status refuse_userdata(struct packer *packer, int index) {
   const struct tg_sync *sync = tg_sync_find(packer->L, index);
-  if (!sync) return refuse(packer, "a userdata");
+  const char *name = sync ? sync->type->name : library_name(packer->L, index);
+  if (!name) return refuse(packer, "a userdata");
   static const char *const homes[] = {"loop", "worker", "builder"};
+  const struct tg_vm *vm = sync ? sync->vm : tg_vm_of(packer->L);
   char problem[80];
-  snprintf(problem, sizeof problem, "a %s made in %s %u", sync->type->name, homes[sync->vm->role],
-           sync->vm->index);
+  snprintf(problem, sizeof problem, "a %s made in %s %u", name, homes[vm->role], vm->index);
   (void)!refuse(packer, problem);
   return TG_EFOREIGN;
 }

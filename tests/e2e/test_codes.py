@@ -278,6 +278,33 @@ return {
         until(lambda: server.descriptors() <= quiet + 1, what="the descriptors to be closed")
 
 
+# --- H9: what belongs to one state ----------------------------------------------------------------------------------
+
+
+def test_H9_every_handle_says_whose_it_is():
+    """Channels and locks have a test in test_sync.py; so do files, sockets and the like, which hold what cannot be copied."""
+    files = {"tidegate.lua": OFF, "a.txt": "text", "lib/tools.lua": "return { echo = function(...) return ... end }", "routes/index.lua": """
+local tg = require "tidegate"
+return function(req)
+  local listener, child = tg.net.listen("127.0.0.1:0"), tg.process.spawn({ "sleep", "60" })
+  local found = {}
+  for name, object in pairs({
+    listener = listener, stream = tg.net.connect(listener.address), udp = tg.net.udp("127.0.0.1:0"), file = tg.fs.open("a.txt"),
+    watch = tg.fs.watch("."), child = child, dictionary = tg.shared("s"), req = req, event = tg.event(),
+  }) do
+    local ok, err = pcall(tg.blocking, "tools.echo", { object })
+    found[name] = ok and "crossed" or err.code .. " " .. err.message
+  end
+  child:stop()
+  return found
+end"""}
+    with Server(files, loops=1, workers=1) as server:
+        found = server.ask("/").json()
+    assert len(found) == 9
+    for name, text in found.items():
+        assert re.match(r"foreign_handle argument 1\[1\]\S*: a [\w.]+ made in loop 0 cannot cross to a worker; .*tg\.shared", text), (name, text)
+
+
 # --- H14, G2, H13: other people's libraries -------------------------------------------------------------------------
 
 NAP = r"""
