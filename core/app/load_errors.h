@@ -29,8 +29,8 @@ void tg_load_errors_set_faults(struct tg_load_errors *errors, const struct tg_bu
 void tg_load_errors_set_raised(struct tg_load_errors *errors, const struct tg_bundle *bundle,
                                lua_State *L, lua_State *from, const char *instead);
 
-/* Renders the list of errors at stack index `list`; throws when that fails. */
-void tg_load_errors_report(struct tg_load_errors *errors, lua_State *L, int list,
+/* Renders the list of errors at stack index `errors`; throws when that fails. */
+void tg_load_errors_report(struct tg_load_errors *out, lua_State *L, int errors,
                            const struct tg_bundle *bundle);
 
 void tg_load_errors_deinit(struct tg_load_errors *errors);

@@ -24,9 +24,9 @@ struct tg_connection {
   struct tg_buffer pending;     /* read, but not yet looked at */
   struct tg_wheel_node deadline;
   struct tg_departure *departure; /* the client has ended its side, and an exchange waits */
-  uint64_t write_mark;       /* bytes sent when the write deadline was set */
-  uint32_t served;           /* answers so far */
-  void (*sent)(void *owner); /* told when the queue is empty; no new exchange begins before */
+  uint64_t write_mark;            /* bytes sent when the write deadline was set */
+  uint32_t served;                /* answers so far */
+  void (*sent)(void *owner);      /* told when the queue is empty; no new exchange begins before */
   void *sent_owner;
   uint8_t phase; /* enum tg_connection_phase */
   bool touched;  /* something happened that begins the phase's time anew */

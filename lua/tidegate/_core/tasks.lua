@@ -79,7 +79,8 @@ end
 
 --- Logs an error that nobody will see otherwise.
 function M.report(what, err)
-  tg.log.error(what .. ": " .. tostring(err), { traceback = tostring(is_error(err) and rawget(err, "traceback") or "") })
+  local trace = is_error(err) and rawget(err, "traceback") or ""
+  tg.log.error(what .. ": " .. tostring(err), { traceback = tostring(trace) })
 end
 
 -- ---- groups ----
@@ -266,7 +267,8 @@ local function check_map(fn, opts)
   end
   for key in pairs(opts) do
     if not map_options[key] then
-      local hint = require("tidegate._pure.suggest").phrase(tostring(key), { "limit", "timeout", "retry", "errors" }, "")
+      local names = { "limit", "timeout", "retry", "errors" }
+      local hint = require("tidegate._pure.suggest").phrase(tostring(key), names, "")
       throw("misuse", "tg.map: unknown option '" .. tostring(key) .. "'" .. hint)
     end
   end
@@ -281,8 +283,8 @@ end
 --- those of tg.settle.
 --- @param list any[]|function items, or an iterator that gives them
 --- @param fn fun(item: any, index: integer): any
---- @param opts? {limit?: integer, timeout?: number, retry?: integer|table, errors?: "raise"|"collect"} `timeout`: seconds
---- for each attempt; `retry`: how many more attempts, or `{times =, pause =}` with the first pause in seconds
+--- @param opts? {limit?: integer, timeout?: number, retry?: integer|table, errors?: "raise"|"collect"} `timeout`:
+--- seconds for each attempt; `retry`: how many more attempts, or `{times =, pause =}` with the first pause in seconds
 --- @return any[] results
 function M.map(list, fn, opts)
   if type(fn) == "table" and type(opts) == "function" then
