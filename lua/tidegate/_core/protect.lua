@@ -80,7 +80,8 @@ return function(core)
   local resumer = setmetatable({}, { __mode = "k" })
 
   -- A C function lies between us and the scheduler: the call that was begun is given up, and the coroutines inside,
-  -- which wait for it, with it. What they counted as depth is taken back, and the scopes that they entered are left.
+  -- which wait for it, with it. What they counted as depth is taken back, and the scopes that they entered are
+  -- left.
   local function give_up(scope)
     local levels, outer = 0, running()
     while outer and outer ~= true and resumer[outer] do
@@ -104,7 +105,8 @@ return function(core)
     nest(-1)
     if entered() ~= scope and core.scope_unwind(scope) and ok then
       resumer[co] = nil -- and nobody can go on with it
-      core.error_throw("yield_in_scope", "a coroutine yielded inside of tg.timeout, tg.scope or the like, which it must leave first")
+      local text = "a coroutine yielded inside of tg.timeout, tg.scope or the like, which it must leave first"
+      core.error_throw("yield_in_scope", text)
     end
     if not ok and must_go_on(first) then
       error(first, 0)
