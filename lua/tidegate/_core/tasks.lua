@@ -311,6 +311,19 @@ function M.map(list, fn, opts)
   return results
 end
 
+-- The row is sent by a deferred function, because whoever waits for it must get it even if the task is cut short by its
+-- CPU budget or for want of memory.
+local function run_for_row(fn, row, done)
+  M.defer(function(well, err)
+    if not well then
+      row.ok, row.value, row.err = false, nil, M.on_error(err)
+    end
+    done:try_send(row)
+  end)
+  local ok, value = raw_xpcall(fn, M.on_error)
+  row.ok, row[ok and "value" or "err"] = ok, value
+end
+
 --- Runs all functions at the same time; an iterator over them in order of completion: `for row, index in
 --- tg.each_done(f, g)`, with rows like those of tg.settle. Whoever leaves the loop early has the rest run on until the
 --- end of the scope. ⏸
@@ -326,10 +339,7 @@ function M.each_done(...)
   end
   local done, left = tg.channel(math.max(n, 1)), n
   for i = 1, n do
-    M.spawn(function()
-      local ok, value = raw_xpcall(list[i], M.on_error)
-      done:try_send({ ok = ok, value = ok and value or nil, err = not ok and value or nil, index = i })
-    end)
+    M.spawn(run_for_row, list[i], { ok = false, index = i }, done)
   end
   return function()
     if left == 0 then
@@ -529,8 +539,8 @@ local function after_timeout(scope, seconds, ok, ...)
   if ok then
     return ...
   elseif timed_out then
-    local err = core.error_new("timeout", ("%g s were over"):format(seconds), { cause = (...), place = caller(1) })
-    error(err, 0)
+    local fields = { cause = (...), place = caller(1), status = 504 }
+    error(core.error_new("timeout", ("%g s were over"):format(seconds), fields), 0)
   end
   error((...), 0)
 end
