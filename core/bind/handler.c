@@ -266,6 +266,7 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
   *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
+  handling->scope.due = exchange->started + exchange->route->timeout; /* armed when it suspends */
   handling->scope.cpu_budget = exchange->route->cpu;
   tg_timing_begin(handling);
   struct tg_task *task = tg_task_new(vm, &handling->scope, 2);

@@ -12,9 +12,11 @@
 
 #include "base/clock.h"
 
-/* The bounds that Linux has for a turn (sched(7), SCHED_OTHER; honoured from 6.12 on). */
-#define TURN_SHORTEST (TG_MILLISECOND / 10)
-#define TURN_LONGEST  (100 * TG_MILLISECOND)
+/* Lengths of a turn (sched(7), SCHED_OTHER; honoured by Linux from 6.12 on): the shortest that
+ * there is, and one that is long beside the usual 3 ms, but not so long that two patient threads
+ * would share a core for long while another one is free. */
+#define TURN_PROMPT  (TG_MILLISECOND / 10)
+#define TURN_PATIENT (10 * TG_MILLISECOND)
 
 /* struct sched_attr of sched_setattr(2), of which the C library knows nothing. */
 struct scheduling {
@@ -33,11 +35,11 @@ static void schedule(int policy, int nice, uint64_t turn) {
 }
 
 void tg_thread_be_prompt(void) {
-  schedule(SCHED_OTHER, getpriority(PRIO_PROCESS, 0), TURN_SHORTEST);
+  schedule(SCHED_OTHER, getpriority(PRIO_PROCESS, 0), TURN_PROMPT);
 }
 
 void tg_thread_be_patient(void) {
-  schedule(SCHED_BATCH, 19, TURN_LONGEST);
+  schedule(SCHED_BATCH, 19, TURN_PATIENT);
 }
 
 /* The mask is inherited, so that it is set here and put back, and no signal can come between the

@@ -180,7 +180,10 @@ static int l_deadline(lua_State *L) {
   struct tg_vm *vm = tg_vm_of(L);
   uint64_t due = vm->running ? tg_scope_due(vm->running->scope) : 0;
   uint64_t now = tg_loop_time(vm->loop);
-  if (!due) return 0;
+  if (!due) {
+    lua_pushnil(L);
+    return 1;
+  }
   lua_pushnumber(L, due > now ? (lua_Number)(due - now) / 1e9 : 0);
   return 1;
 }

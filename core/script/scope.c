@@ -126,7 +126,8 @@ static void on_deadline(struct tg_timer *timer) {
   struct tg_scope *scope = TG_CONTAINER(timer, struct tg_scope, timer);
   if (scope->cancelled) return;
   scope->timed_out = true;
-  tg_scope_cancel(scope, "timeout");
+  /* whoever gave it a deadline may have said what to call it */
+  tg_scope_cancel(scope, scope->reason[0] ? scope->reason : "timeout");
 }
 
 tg_status tg_scope_deadline(struct tg_scope *scope, uint64_t due) {

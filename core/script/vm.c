@@ -7,6 +7,7 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +66,8 @@ static void discard_unserved(struct tg_vm *vm) {
 void tg_vm_end_background(struct tg_vm *vm, struct tg_nursery *nursery) {
   struct tg_scope *scope = &nursery->scope;
   uint64_t due = tg_loop_time(vm->loop) + vm->host->settings->timeouts_drain;
-  if (nursery->is_periodic || tg_scope_deadline(scope, due)) tg_scope_cancel(scope, "retired");
+  snprintf(scope->reason, sizeof scope->reason, "retired");
+  if (nursery->is_periodic || tg_scope_deadline(scope, due)) tg_scope_cancel(scope, scope->reason);
 }
 
 static void end_background(struct tg_vm *vm) {
