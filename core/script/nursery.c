@@ -211,10 +211,13 @@ static int l_take_defers(lua_State *L) {
   return 1;
 }
 
-/* on_defers(fn): fn(list, ok, err) runs them */
-static int l_on_defers(lua_State *L) {
+/* at_end(run, unseen): run(list, ok, err) runs what was deferred; unseen(errors) makes one error of
+ * what nobody has joined */
+static int l_at_end(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 1);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_settop(L, 2);
+  tg_vm_of(L)->ref_unseen_error = luaL_ref(L, LUA_REGISTRYINDEX);
   tg_vm_of(L)->ref_run_defers = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }
@@ -252,7 +255,7 @@ void tg_nursery_open(lua_State *L) {  // .. table
                                        {"deadline", l_deadline},
                                        {"defers", l_defers},
                                        {"take_defers", l_take_defers},
-                                       {"on_defers", l_on_defers},
+                                       {"at_end", l_at_end},
                                        {"atomic", l_atomic},
                                        {"scope_mark", l_scope_mark},
                                        {"scope_unwind", l_scope_unwind},

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "script/child.h"
 #include "script/error.h"
 #include "script/mutex.h"
 #include "script/nursery.h"
@@ -180,6 +181,24 @@ static void conclude(struct tg_task *task) {
   recycle(task, !failed);
 }
 
+static int l_take_unseen(lua_State *L) {
+  struct tg_task *task = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, task->vm->ref_unseen_error);
+  tg_child_push_failures(L, &task->nest->scope);
+  lua_call(L, 1, 1);  // .. error
+  lua_settop(task->co, 0);
+  lua_xmove(L, task->co, 1);
+  return 0;
+}
+
+/* What failed among those that it has spawned, and nobody has joined, is its own failure. Without
+ * memory for that it is logged at the end of its home. */
+static void take_unseen(struct tg_task *task) {
+  lua_State *L = task->vm->L;
+  task->failed = lua_cpcall(L, l_take_unseen, task) == 0;
+  if (!task->failed) lua_pop(L, 1);
+}
+
 /* A deferred function's failure is the task's, when nothing worse happened to it. */
 static void on_deferred(struct tg_task *runner, tg_status status, int nresults) {
   struct tg_task *task = runner->owner;
@@ -222,6 +241,7 @@ static bool start_deferred(struct tg_task *task) {
 /* Goes on from the loop's ready list, so that nothing ends inside the end of something else. */
 static void continue_end(struct tg_task *task) {
   if (task->nest && task->nest->scope.alive) return; /* its end calls us */
+  if (task->nest && !task->failed && !tg_list_empty(&task->nest->scope.failed)) take_unseen(task);
   if (task->defers_ref != LUA_NOREF && start_deferred(task)) return;
   conclude(task);
 }

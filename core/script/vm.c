@@ -151,7 +151,7 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   tg_list_init(&vm->idle_tasks);
   tg_list_init(&vm->unserved);
   tg_list_init(&vm->held);
-  vm->ref_run_defers = LUA_NOREF;
+  vm->ref_run_defers = vm->ref_unseen_error = LUA_NOREF;
   vm->L = new_state();
   vm->root = malloc(sizeof *vm->root);
   if (!vm->L || !vm->root) {

@@ -89,6 +89,7 @@ struct tg_vm {
   int ref_tg;               /* the module table that `require "tidegate"` returns */
   int ref_env;              /* the globals of route and library files */
   int ref_run_defers;       /* _core/tasks.lua's run_defers, once that is loaded */
+  int ref_unseen_error;     /* the same, of failures that nobody has joined */
   int ref_entry;            /* _core/entry.lua: runs a handler for an exchange */
   int ref_boot;             /* what _core/boot.lua returned: load_app, freeze ... */
   int ref_errors;           /* metatable of error objects */

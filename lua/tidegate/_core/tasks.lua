@@ -41,6 +41,12 @@ function M.on_error(err)
   return made
 end
 
+-- Does it say what to answer? A group does where one of its errors was an HTTP error.
+local function answers(err)
+  local code = rawget(err, "code")
+  return code == "http" or code == "group" and rawget(err, "status") ~= nil
+end
+
 -- One error of several: {index=, err=} rows, or plain errors.
 local function group_error(failures, place, what)
   table.sort(failures, function(a, b) return (a.index or 0) < (b.index or 0) end)
@@ -48,7 +54,7 @@ local function group_error(failures, place, what)
   for i, failure in ipairs(failures) do
     errors[i] = failure.err
     lines[i] = (failure.index and "[" .. failure.index .. "] " or "") .. tostring(failure.err)
-    http = http or rawget(failure.err, "code") == "http" and failure.err or nil
+    http = http or answers(failure.err) and failure.err or nil
   end
   return core.error_new("group", #failures .. (what or " of the tasks failed") .. ": " .. table.concat(lines, "; "), {
     errors = errors,
@@ -444,7 +450,11 @@ local function run_defers(list, ok, err)
   end
 end
 
-core.on_defers(run_defers)
+local function unseen_error(errors)
+  return group_error(rows_of(errors), nil, " of the tasks failed and was never joined")
+end
+
+core.at_end(run_defers, unseen_error)
 
 --- For whoever must know the outcome of a task before it ends: waits for what it has spawned, raises what failed there
 --- and nobody has seen, and runs what it has deferred.
@@ -455,7 +465,7 @@ function M.complete()
   end
   local errors = alive and core.nest_failures()
   if errors then
-    error(group_error(rows_of(errors), nil, " of the tasks failed and was never joined"), 0)
+    error(unseen_error(errors), 0)
   end
   local list = core.take_defers()
   if list then

@@ -265,3 +265,39 @@ describe("a generator", function()
     assert.same(log, { 1, 2, 3 })
   end)
 end)
+
+describe("N2 an error that nobody joins", function()
+  local function careless(name)
+    return function()
+      tg.spawn(function() error(name, 0) end)
+      return name
+    end
+  end
+
+  it("is that of the task that has spawned it", function()
+    for _, fn in ipairs { tg.gather, tg.race, tg.any, tg.scope } do
+      assert.matches("unseen", tostring(failing(fn, careless "unseen")))
+    end
+    assert.equal(tg.settle(careless "unseen")[1].err.code, "group")
+    local task = tg.spawn(careless "unseen")
+    assert.matches("never joined: error: unseen", failing(task.join, task).message)
+    assert.equal(task.status, "failed")
+  end)
+
+  it("is what its deferred functions are told", function()
+    local told
+    local task = tg.spawn(function()
+      tg.defer(function(ok, err) told = { ok, err.code } end)
+      careless "unseen"()
+    end)
+    pcall(task.join, task)
+    assert.same(told, { false, "group" })
+  end)
+
+  it("keeps its status on its way outward", function()
+    local err = failing(tg.gather, function()
+      tg.gather(function() tg.spawn(function() tg.abort(404, "no tea") end) end)
+    end)
+    assert.equal(err.status, 404)
+  end)
+end)
