@@ -288,3 +288,16 @@ describe("a suspension that C code stands around", function()
     assert.equal(1, took(tg.sleep, 1))
   end)
 end)
+
+describe("what crosses to a worker", function()
+  it("N4 tables of the library and its objects are named, not copied empty", function()
+    local function ignore() end
+    for _, value in ipairs { tg, string } do
+      local ok, err = pcall(tg.blocking, ignore, { lib = value })
+      assert(not ok)
+      assert.equal("cannot_cross", err.code)
+      assert.matches("argument 1.lib: a table of the library", err.message)
+    end
+    assert.equal(1, (tg.blocking(function(object) return object.a end, setmetatable({ a = 1 }, {}))))
+  end)
+end)
