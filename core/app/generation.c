@@ -229,12 +229,22 @@ static void run_on_stop(struct tg_vm *vm) {
   tg_load_errors_deinit(&errors);
 }
 
-/* A state must not be closed while tasks of it (of tg.every and the like) are alive. */
+/* A state must not be closed while tasks of it are alive: those that on_stop has begun (by
+ * tg.background, say) have no time any more. */
+static void end_rest(struct tg_vm *vm) {
+  tg_scope_cancel(vm->root, "shutdown");
+  while (vm->task_count) uv_run(&vm->loop->uv, UV_RUN_ONCE);
+  tg_loop_job_remove(&vm->idle_job); /* the last of them may have posted it */
+}
+
 void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
   struct tg_app_state *state = vm->owner;
   if (!state->stopped) {
     state->stopped = true;
-    if (state->started && state->on_stop_ref != LUA_NOREF) run_on_stop(vm);
+    if (state->started && state->on_stop_ref != LUA_NOREF) {
+      run_on_stop(vm);
+      if (vm->serving) end_rest(vm); /* else none of them has begun */
+    }
     tg_scope_close_owned(vm->root);
   }
   done(vm);

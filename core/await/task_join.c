@@ -29,7 +29,7 @@ int tg_await_task_join(lua_State *L) {
   struct tg_child *child = tg_child_check(L, 1);
   struct tg_task *task = tg_op_begin(L);
   if (!child->task) return 0;
-  if (child->task == task)
+  if (child->task == task || child->task->runner == task)
     tg_error_throw(L, "deadlock", "task:join: a task cannot wait for its own end");
   struct tg_child_joiner *joiner = malloc(sizeof *joiner);
   if (!joiner) tg_error_throw(L, "out_of_memory", "task:join: no memory");

@@ -121,3 +121,27 @@ def test_what_begins_in_a_version_that_ends_has_the_time_of_a_drain():
         for name in ("background", "after"):
             until(lambda name=name: server.ask(f"/seen/{name}").body == b"cancelled")
         assert server.ask("/seen/every").body == b"nothing"
+
+
+ON_STOP = """
+local tg = require "tidegate"
+return {
+  log = { access = "off" },
+  on_stop = function()
+    tg.background(tg.sleep, 600)
+    tg.background(function() tg.defer(function() tg.sleep(600) end) tg.gather(function() tg.sleep(600) end) end)
+    tg.every(0.001, function() end)
+    tg.spawn(tg.sleep, 0.001)
+  end,
+}
+"""
+
+
+def test_what_on_stop_begins_ends_with_the_version():
+    routes = 'return { ["GET /"] = function() return "loop" end, ["GET /worker"] = { blocking = true, run = function() return "worker" end } }'
+    with Server({"tidegate.lua": ON_STOP, "routes/index.lua": routes}, loops=2, workers=1) as server:
+        assert server.ask("/worker").body == b"worker"
+        server.signal(signal.SIGHUP)
+        until(lambda: "reloaded" in server.log)
+        assert server.ask("/worker").body == b"worker"
+        assert server.ask("/").body == b"loop"

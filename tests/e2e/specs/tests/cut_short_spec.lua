@@ -251,6 +251,27 @@ describe("a task that is cancelled alone", function()
   end)
 end)
 
+describe("a deferred function", function()
+  it("cannot wait for the end of its own task", function()
+    local task, code
+    task = tg.spawn(function()
+      tg.defer(function() code = failing(task.join, task).code end)
+    end)
+    task:join()
+    assert.equal(code, "deadlock")
+  end)
+
+  it("may defer again, many times", function()
+    local calls = 0
+    local function again()
+      calls = calls + 1
+      if calls < 5000 then tg.defer(again) end
+    end
+    tg.spawn(function() tg.defer(again) end):join()
+    assert.equal(calls, 5000)
+  end)
+end)
+
 describe("a generator", function()
   it("may spawn tasks and yield", function()
     local log = {}
