@@ -234,7 +234,6 @@ static void run_on_stop(struct tg_vm *vm) {
 static void end_rest(struct tg_vm *vm) {
   tg_scope_cancel(vm->root, "shutdown");
   while (vm->task_count) uv_run(&vm->loop->uv, UV_RUN_ONCE);
-  tg_loop_job_remove(&vm->idle_job); /* the last of them may have posted it */
 }
 
 void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
@@ -247,6 +246,7 @@ void tg_generation_stop_vm(struct tg_vm *vm, void (*done)(struct tg_vm *vm)) {
     }
     tg_scope_close_owned(vm->root);
   }
+  tg_loop_job_remove(&vm->idle_job); /* the last task may have posted it */
   done(vm);
 }
 
