@@ -879,8 +879,8 @@ function tg.http_date(t) end
 --- those of tg.settle.
 ---@param list any[]|function items, or an iterator that gives them
 ---@param fn fun(item: any, index: integer): any
----@param opts? {limit?: integer, timeout?: number, retry?: integer|table, errors?: "raise"|"collect"} `timeout`: seconds
---- for each attempt; `retry`: how many more attempts, or `{times =, pause =}` with the first pause in seconds
+---@param opts? {limit?: integer, timeout?: number, retry?: integer|table, errors?: "raise"|"collect"} `timeout`:
+--- seconds for each attempt; `retry`: how many more attempts, or `{times =, pause =}` with the first pause in seconds
 ---@return any[] results
 function tg.map(list, fn, opts) end
 
