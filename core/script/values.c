@@ -210,18 +210,22 @@ static tg_status pack_members(struct packer *packer, int table, struct frame *fr
   return status;
 }
 
-/* What the library shows read-only (tg itself, string, a program) is empty behind its metatable:
- * a copy would pass for it until somebody used it. */
+/* What the library shows read-only (tg itself, string) is empty behind its metatable: a copy would
+ * pass for it until somebody used it. */
 static bool is_view(lua_State *L, int table) {
   if (!luaL_getmetafield(L, table, "__metatable")) return false;  // .. text
   bool locked = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "locked") == 0;
   lua_pop(L, 1);
-  return locked;
+  if (!locked) return false;
+  lua_pushvalue(L, table);
+  lua_pushnil(L);
+  bool empty = !lua_next(L, -2);
+  lua_pop(L, empty ? 1 : 3);
+  return empty;
 }
 
 static tg_status pack_table(struct packer *packer, int table) {
   lua_State *L = packer->L;
-  if (is_view(L, table)) return refuse(packer, "a table of the library, or an object of it");
   if (packer->tables * 2u >= packer->seen_cap && grow_seen(packer)) return TG_ENOMEM;
   struct seen *seen = find_seen(packer->seen, packer->seen_cap, lua_topointer(L, table));
   if (seen->table) {
@@ -231,6 +235,7 @@ static tg_status pack_table(struct packer *packer, int table) {
   *seen = (struct seen){lua_topointer(L, table), packer->tables++};
   if (packer->depth == DEPTH_MAX) return refuse(packer, "nested too deep");
   if (!lua_checkstack(L, 10)) return TG_ENOMEM;
+  if (is_view(L, table)) return refuse(packer, "a table of the library");
   struct counts counts = {0};
   tg_status status = put_tag(packer, tg_plain_is_array(L, table) ? TAG_ARRAY : TAG_TABLE);
   size_t place = tg_buffer_size(packer->out);
