@@ -407,8 +407,8 @@ local function repeat_for_ever(seconds, fn)
   end
 end
 
---- Calls fn every `seconds`, for the application: never two at once, without drift, first after `seconds` (at least a millisecond). Its errors
---- are logged and it goes on; it ends with its generation, or by `task:cancel()`.
+--- Calls fn every `seconds`, for the application: never two at once, without drift, first after `seconds` (at least a
+--- millisecond). Its errors are logged and it goes on; it ends with its generation, or by `task:cancel()`.
 --- @param seconds number more than 0
 --- @param fn function
 --- @return tidegate.Task task
