@@ -1,7 +1,7 @@
 /* Many functions at the same time: what gather, settle, race, any and map are made of.
  *
  * The children run in a scope of the group, each in a task. Results and failures go into two tables
- * that the registry holds; what they mean is decided in lua/tidegate/_core/tasks.lua. */
+ * that the registry holds; what they mean is decided in lua/tidegate/_core/groups.lua. */
 #include <lauxlib.h>
 #include <stdlib.h>
 

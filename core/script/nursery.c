@@ -1,4 +1,4 @@
-/* Scopes as Lua enters and leaves them: see nursery.h, and lua/tidegate/_core/tasks.lua, which
+/* Scopes as Lua enters and leaves them: see nursery.h, and lua/tidegate/_core/scopes.lua, which
  * waits between the two. */
 #include "script/nursery.h"
 

@@ -6,7 +6,7 @@
 
 local core = require "tidegate._core.core"
 local tg = require "tidegate"
-local tasks = require "tidegate._core.tasks"
+local failures = require "tidegate._core.failures"
 local ops = tg._ops
 require "tidegate._core.duplex"
 
@@ -221,11 +221,11 @@ local function serve_one(name, fn, stream, slots)
     stream:close()
     slots:release()
   end)
-  local ok, err = core.raw_xpcall(function() return fn(stream) end, tasks.on_error)
+  local ok, err = core.raw_xpcall(function() return fn(stream) end, failures.on_error)
   if not ok and core.is_cancelled(err) then
     error(err, 0)
   elseif not ok then
-    tasks.report(name .. " failed", err)
+    failures.report(name .. " failed", err)
   end
 end
 

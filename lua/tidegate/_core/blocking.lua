@@ -4,7 +4,7 @@
 -- the task itself.
 
 local core = require "tidegate._core.core"
-local tasks = require "tidegate._core.tasks"
+local failures = require "tidegate._core.failures"
 local tg = require "tidegate"
 
 local raw_pcall, throw, check_cancelled = core.raw_pcall, core.error_throw, core.check_cancelled
@@ -96,7 +96,7 @@ end
 --- The body of the task on the other side.
 --- @param job userdata
 function M.run(job)
-  return after(core.raw_xpcall(call, tasks.on_error, job))
+  return after(core.raw_xpcall(call, failures.on_error, job))
 end
 
 return M

@@ -1,6 +1,7 @@
 -- tg.on_signal: functions that run when the process gets a signal. C keeps the lists (core/bind/signal.c).
 
 local core = require "tidegate._core.core"
+local failures = require "tidegate._core.failures"
 local tasks = require "tidegate._core.tasks"
 local signal = core.open("signal")
 
@@ -19,7 +20,7 @@ local function starter(name, fn, place)
   local start
 
   local function run()
-    local ok, err = core.raw_xpcall(fn, tasks.on_error, name)
+    local ok, err = core.raw_xpcall(fn, failures.on_error, name)
     running = false
     if again and not core.cancelled() then
       start()

@@ -13,10 +13,9 @@ local providers = {
   ["tidegate._core.random"] = { "random_bytes", "uuid" },
   ["tidegate._core.signals"] = { "on_signal" },
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
-  ["tidegate._core.tasks"] = {
-    "gather", "settle", "race", "any", "map", "each_done", "spawn", "background", "every", "defer", "scope", "timeout",
-    "move_on", "shield", "deadline", "atomic", "try",
-  },
+  ["tidegate._core.groups"] = { "gather", "settle", "race", "any", "map", "each_done" },
+  ["tidegate._core.scopes"] = { "scope", "timeout", "move_on", "shield", "deadline", "atomic", "try" },
+  ["tidegate._core.tasks"] = { "spawn", "background", "every", "defer" },
   ["tidegate._core.blocking"] = { "blocking", "on_loop", "check_cancelled" },
   ["tidegate._core.routes"] = { "routes" },
   ["tidegate._core.sync"] = { "channel", "select", "mutex", "semaphore", "event", "condition", "barrier" },

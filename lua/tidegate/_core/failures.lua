@@ -1,0 +1,81 @@
+-- Errors on their way through calls of ours: where they came from is kept, several become one.
+
+local core = require "tidegate._core.core"
+local tg = require "tidegate"
+
+local error, rawget, rawset, type = error, rawget, rawset, type
+local caller, is_error, is_cancelled = core.caller, core.is_error, core.is_cancelled
+local traceback, is_over = core.traceback, core.cancelled
+
+local M = {}
+
+-- Keeps where an error came from, on its way through a call of ours; what it is does not change.
+function M.keep(err)
+  if is_error(err) and not rawget(err, "traceback") then
+    rawset(err, "traceback", traceback())
+  end
+  return err
+end
+
+--- The same for an error whose traceback nobody else will see: an object of any value.
+function M.on_error(err)
+  if is_error(err) then
+    return M.keep(err)
+  end
+  local message = type(err) == "string" and err or "error value of type " .. type(err)
+  local made = core.error_new("error", message)
+  rawset(made, "traceback", traceback())
+  rawset(made, "value", err)
+  return made
+end
+
+-- Does it say what to answer? A group does where one of its errors was an HTTP error.
+local function answers(err)
+  local code = rawget(err, "code")
+  return code == "http" or code == "group" and rawget(err, "status") ~= nil
+end
+
+-- One error of several: {index=, err=} rows, or plain errors.
+function M.group(failures, place, what)
+  table.sort(failures, function(a, b) return (a.index or 0) < (b.index or 0) end)
+  local lines, errors, http = {}, {}, nil
+  for i, failure in ipairs(failures) do
+    errors[i] = failure.err
+    lines[i] = (failure.index and "[" .. failure.index .. "] " or "") .. tostring(failure.err)
+    http = http or answers(failure.err) and failure.err or nil
+  end
+  return core.error_new("group", #failures .. (what or " of the tasks failed") .. ": " .. table.concat(lines, "; "), {
+    errors = errors,
+    place = place,
+    status = http and rawget(http, "status") or nil,
+    detail = http and rawget(http, "detail") or nil,
+    headers = http and rawget(http, "headers") or nil,
+    traceback = tostring(rawget(errors[1], "traceback") or ""),
+  })
+end
+
+-- Rows without an index of plain errors.
+function M.rows(errors)
+  local rows = {}
+  for i, err in ipairs(errors) do
+    rows[i] = { err = err }
+  end
+  return rows
+end
+
+-- What children have failed with, raised; where that is only what our own cancellation did, `cancelled`.
+function M.raise(failures)
+  local own = is_over()
+  for _, failure in ipairs(failures) do
+    own = own and is_cancelled(failure.err)
+  end
+  error(own and failures[1].err or M.group(failures, caller(1)), 0)
+end
+
+--- Logs an error that nobody will see otherwise.
+function M.report(what, err)
+  local trace = is_error(err) and rawget(err, "traceback") or ""
+  tg.log.error(what .. ": " .. tostring(err), { traceback = tostring(trace) })
+end
+
+return M
