@@ -135,8 +135,10 @@ return {
         write_app(server.app, files(config % 4, "two"))
         done = command("reload", "--pid-file", server.pid_file)
         assert done.returncode == 1 and "not this one" in done.stderr
-        assert server.log.count("it has stopped") == 1
+        server.wait_log("it has stopped")
         assert server.ask("/").body == b"one"
+        server.stop()
+        assert server.log.count("it has stopped") == 1 + 2  # and those of the first version
 
 
 def test_a_stop_that_hangs_in_every_state_takes_its_time_once():
