@@ -186,7 +186,10 @@ int tg_await_fs_save(lua_State *L) {
 struct copy_job {
   struct tg_fs_job job;
   char *target;
+  int mode; /* permissions; -1: the usual ones; LIKE: those of the source */
 };
+
+#define LIKE (-2)
 
 /* In the kernel where it can, which shares the blocks where the file system can. */
 static tg_status copy_bytes(struct tg_fs_job *job, int from, int to) {
@@ -216,7 +219,8 @@ static tg_status run_copy(struct tg_fs_job *job) {
   struct stat st = {0};
   int fd = open_regular(job->path, O_RDONLY, 0, &st);
   if (fd < 0) return fd;
-  tg_status status = tg_fs_draft_open(&draft, copy->target, (int)(st.st_mode & 0777));
+  tg_status status = tg_fs_draft_open(&draft, copy->target,
+                                      copy->mode == LIKE ? (int)(st.st_mode & 0777) : copy->mode);
   if (!status) status = copy_bytes(job, fd, draft.fd);
   if (!status && fsync(draft.fd)) status = -errno;
   if (!status) status = tg_fs_draft_commit(&draft, job, false);
@@ -236,11 +240,13 @@ static const struct tg_fs_kind copy_kind = {.op = TG_FS_OP("tg.fs.copy"),
                                             .run = run_copy,
                                             .drop = drop_copy};
 
-/* fs_copy(what, from, to) */
+/* fs_copy(what, from, to [, permissions|-1]) */
 int tg_await_fs_copy(lua_State *L) {
   luaL_checkstring(L, 2);
   const char *target = luaL_checkstring(L, 3);
+  int mode = (int)luaL_optinteger(L, 4, LIKE);
   struct copy_job *copy = tg_fs_job_new(L, &copy_kind);
+  copy->mode = mode;
   copy->target = strdup(target);
   if (!copy->target) {
     tg_fs_job_free(&copy->job);

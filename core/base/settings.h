@@ -29,6 +29,10 @@
   X("limits.header_count",   limits_header_count,   COUNT,   100,         1,       65536,       "Most header fields of a request; past it 431.") \
   X("limits.body",           limits_body,           BYTES,   1048576,     0,       1099511627776, "Largest request body, unless a route says max_body; past it 413.") \
   X("limits.connections",    limits_connections,    COUNT,   16384,       1,       1048576,     "Connections a loop; the newest is refused with 503.") \
+  X("limits.form_fields",    limits_form_fields,    COUNT,   1000,        0,       1000000,     "Most fields of a form, files not counted; past it 413.") \
+  X("limits.form_files",     limits_form_files,     COUNT,   1000,        0,       1000000,     "Most files of a form; past it 413.") \
+  X("limits.form_field",     limits_form_field,     BYTES,   1048576,     1,       1099511627776, "Largest field of a form that is no file; past it 413.") \
+  X("limits.form_memory",    limits_form_memory,    BYTES,   1048576,     0,       1099511627776, "Files of a form that are kept in memory, all together; the others go to disk.") \
   X("limits.json_depth",     limits_json_depth,     COUNT,   128,         1,       1000,        "Deepest nesting of JSON, read or written.") \
   X("limits.response",       limits_response,       BYTES,   67108864,    1024,    1099511627776, "Largest buffered answer; longer ones go through tg.stream.") \
   X("limits.state_memory",   limits_state_memory,   BYTES,   268435456,   4194304, 1099511627776, "Most memory of one Lua state; past it allocation fails with an error.") \

@@ -357,6 +357,8 @@ static const luaL_Reg functions[] = {{"new_request", tg_request_new},
                                      {"stream_end", l_stream_end},
                                      {"after", l_after},
                                      {"media_type", l_media_type},
+                                     {"query_lists", tg_request_query_lists},
+                                     {"content_type", tg_request_content_type},
                                      {NULL, NULL}};
 
 int tg_open_handler(lua_State *L) {

@@ -41,8 +41,10 @@ bool tg_handler_unfinished(const struct tg_handling *handling);
 void tg_handler_refer(lua_State *L, struct tg_handling *handling, struct tg_exchange_ref *ref);
 
 /* bind/request.c: core functions for _core/entry.lua and _core/request.lua. */
-int tg_request_new(lua_State *L);   /* (handling) -> req */
-void tg_request_open(lua_State *L); /* metatable */
+int tg_request_new(lua_State *L);          /* (handling) -> req */
+int tg_request_query_lists(lua_State *L);  /* (req) -> {name = string | strings} */
+int tg_request_content_type(lua_State *L); /* (req) -> string, or nothing */
+void tg_request_open(lua_State *L);        /* metatable */
 
 /* bind/response.c: respond(handling, ...) -> nothing; fn, out for a stream;
  * or true, once, when there is work to be settled before the answer. */

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "bind/handler.h"
+#include "bind/headers.h"
+#include "http/cookies.h"
 #include "http/url.h"
 #include "script/plain.h"
 #include "script/vm.h"
@@ -32,6 +34,13 @@ int tg_request_new(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_REQUEST_META));  // .. req meta
   lua_setmetatable(L, -2);                                                     // .. req
   return 1;
+}
+
+static struct tg_exchange *check_request(lua_State *L, const char *what) {
+  struct tg_request_object *object = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
+  struct tg_exchange *x = tg_exchange_of(&object->ref);
+  if (!x) tg_error_throw(L, "request_over", "%s: this request has been answered already", what);
+  return x;
 }
 
 /* ---- fields ---- */
@@ -72,6 +81,56 @@ static int push_query(lua_State *L, struct tg_exchange *x) {
   return 1;
 }
 
+/* On top: a value for a name that the table below may have already. One is the value itself, more
+ * are a list. */
+static void add_to_list(lua_State *L) {  // .. lists name value
+  lua_pushvalue(L, -2);
+  lua_rawget(L, -4);  // .. lists name value old
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_rawset(L, -3);
+    return;
+  }
+  if (!lua_istable(L, -1)) {
+    lua_createtable(L, 4, 0);  // .. lists name value old list
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, 1);  // .. lists name value list
+    lua_pushvalue(L, -3);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -6);
+  }
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);  // .. lists name list
+  lua_pop(L, 2);
+}
+
+/* query_lists(req): all values of each name, as they came: a string, or a list of strings. */
+int tg_request_query_lists(lua_State *L) {
+  struct tg_exchange *x = check_request(L, "req.query");
+  struct tg_slice rest = x->request->query, name, value;
+  lua_newtable(L);  // .. lists
+  while (tg_url_next_pair(&rest, &name, &value)) {
+    push_decoded(L, x, name, true);
+    push_decoded(L, x, value, true);
+    add_to_list(L);
+  }
+  return 1;
+}
+
+/* content_type(req): the field, or nothing where none was sent. Two of them are no media type, and
+ * so is what they are joined to. */
+int tg_request_content_type(lua_State *L) {
+  struct tg_exchange *x = check_request(L, "the Content-Type");
+  int found = 0;
+  for (uint32_t i = 0; i < x->request->field_count; i++) {
+    if (x->request->fields[i].known != TG_FIELD_CONTENT_TYPE) continue;
+    if (found++) lua_pushliteral(L, ", ");
+    push_slice(L, x->request->fields[i].value);
+    if (found > 1) lua_concat(L, 3);
+  }
+  return found > 0;
+}
+
 static void push_number_text(lua_State *L, struct tg_slice text, bool whole) {
   char copy[64];
   size_t len = text.len < sizeof copy - 1 ? text.len : sizeof copy - 1;
@@ -99,57 +158,15 @@ static int push_params(lua_State *L, struct tg_exchange *x) {
   return 1;
 }
 
-static void push_lower(lua_State *L, struct tg_slice name) {
-  char small[128];
-  if (name.len <= sizeof small) {
-    for (size_t i = 0; i < name.len; i++)
-      small[i] =
-          (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20 : name.ptr[i]);
-    lua_pushlstring(L, small, name.len);
-    return;
-  }
-  luaL_Buffer buffer;
-  luaL_buffinit(L, &buffer);
-  for (size_t i = 0; i < name.len; i++)
-    luaL_addchar(&buffer, (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20
-                                                                          : name.ptr[i]));
-  luaL_pushresult(&buffer);
-}
-
+/* RFC 9110 section 5.3; cookies have a separator of their own (RFC 6265 section 5.4). */
 static void add_field(lua_State *L, const struct tg_field *field) {  // .. headers
-  push_lower(L, field->name);                                        // .. headers name
-  lua_pushvalue(L, -1);
-  lua_rawget(L, -3);  // .. headers name old
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-    push_slice(L, field->value);  // .. headers name value
-  } else {
-    /* RFC 9110 section 5.3; cookies have a separator of their own (RFC 6265 section 5.4) */
-    lua_pushstring(L, field->known == TG_FIELD_COOKIE ? "; " : ", ");
-    push_slice(L, field->value);
-    lua_concat(L, 3);  // .. headers name value
-  }
-  lua_rawset(L, -3);  // .. headers
-}
-
-static int l_header_of_any_case(lua_State *L) {
-  size_t len;
-  if (lua_type(L, 2) != LUA_TSTRING) return 0;
-  const char *name = lua_tolstring(L, 2, &len);
-  push_lower(L, tg_slice(name, len));  // headers name lower
-  if (lua_rawequal(L, 2, 3)) return 0;
-  lua_rawget(L, 1);
-  return 1;
+  tg_headers_add(L, field->name, field->value, field->known == TG_FIELD_COOKIE ? "; " : ", ");
 }
 
 static int push_headers(lua_State *L, struct tg_exchange *x) {
   lua_createtable(L, 0, (int)x->request->field_count);  // .. headers
   for (uint32_t i = 0; i < x->request->field_count; i++) add_field(L, &x->request->fields[i]);
-  if (luaL_newmetatable(L, "tg.headers")) {  // .. headers meta
-    lua_pushcfunction(L, l_header_of_any_case);
-    lua_setfield(L, -2, "__index");
-  }
-  lua_setmetatable(L, -2);
+  tg_headers_finish(L);
   return 1;
 }
 
@@ -159,18 +176,10 @@ static int push_trailers(lua_State *L, struct tg_exchange *x) {
   return 1;
 }
 
-static void add_cookies(lua_State *L, struct tg_slice value) {  // .. cookies
-  while (value.len) {
-    const char *semicolon = memchr(value.ptr, ';', value.len);
-    size_t len = semicolon ? (size_t)(semicolon - value.ptr) : value.len;
-    struct tg_slice pair = tg_slice_trim(tg_slice(value.ptr, len));
-    value = tg_slice_skip(value, semicolon ? len + 1 : len);
-    const char *equals = pair.len ? memchr(pair.ptr, '=', pair.len) : NULL;
-    if (!equals) continue;
-    struct tg_slice name = tg_slice_trim(tg_slice(pair.ptr, (size_t)(equals - pair.ptr)));
-    struct tg_slice text = tg_slice_trim(tg_slice_skip(pair, (size_t)(equals - pair.ptr) + 1));
-    if (text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"')
-      text = tg_slice(text.ptr + 1, text.len - 2);
+/* Of equal names the first stays: the one with the longest path (RFC 6265bis section 5.8.3). */
+static void add_cookies(lua_State *L, struct tg_slice rest) {  // .. cookies
+  struct tg_slice name, value;
+  while (tg_cookies_next(&rest, &name, &value)) {
     push_slice(L, name);  // .. cookies name
     lua_pushvalue(L, -1);
     lua_rawget(L, -3);  // .. cookies name old
@@ -180,7 +189,7 @@ static void add_cookies(lua_State *L, struct tg_slice value) {  // .. cookies
       lua_pop(L, 1);
       continue;
     }
-    push_slice(L, text);
+    push_slice(L, value);
     lua_rawset(L, -3);
   }
 }

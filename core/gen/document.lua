@@ -24,6 +24,8 @@ local META, PAGE = "lua/tidegate/_meta/tidegate.lua", "docs/reference/api.md"
 local objects = {
   ["lua/tidegate/_core/duplex.lua"] = {},
   ["lua/tidegate/_core/file.lua"] = {},
+  ["lua/tidegate/_core/form.lua"] = {},
+  ["lua/tidegate/_core/parts.lua"] = {},
   ["lua/tidegate/_core/request.lua"] = { request = "tidegate.Request", out = "tidegate.Out" },
   ["lua/tidegate/_core/tasks.lua"] = { ["core.task_methods"] = "tidegate.Task" },
 }

@@ -2,6 +2,8 @@
  * gateway serves are its own. */
 #include "http/media.h"
 
+#include "http/parameter.h"
+
 struct row {
   const char *ending;
   struct tg_slice type;
@@ -107,11 +109,6 @@ struct tg_slice tg_media_of_path(struct tg_slice path) {
   return unknown;
 }
 
-static bool is_token(unsigned char c) {
-  if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) return true;
-  return c && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
 bool tg_media_parse(struct tg_slice value, struct tg_slice *type) {
   const char *semicolon = value.len ? memchr(value.ptr, ';', value.len) : NULL;
   if (semicolon) value.len = (size_t)(semicolon - value.ptr);
@@ -120,10 +117,50 @@ bool tg_media_parse(struct tg_slice value, struct tg_slice *type) {
   for (size_t i = 0; i < value.len; i++) {
     if (value.ptr[i] == '/' && slash == value.len)
       slash = i;
-    else if (!is_token((unsigned char)value.ptr[i]))
+    else if (!tg_parameter_is_token((unsigned char)value.ptr[i]))
       return false;
   }
   if (slash == 0 || slash + 1 >= value.len) return false;
   *type = value;
   return true;
+}
+
+static bool ends_with(struct tg_slice s, struct tg_slice ending) {
+  return s.len > ending.len && tg_slice_ieq(tg_slice_skip(s, s.len - ending.len), ending);
+}
+
+bool tg_media_matches(struct tg_slice value, struct tg_slice pattern) {
+  struct tg_slice type, wanted;
+  if (!tg_media_parse(value, &type) || !tg_media_parse(pattern, &wanted)) return false;
+  if (tg_slice_eq(wanted, TG_SLICE("*/*")) || tg_slice_ieq(type, wanted)) return true;
+  const char *slash = memchr(wanted.ptr, '/', wanted.len);
+  size_t kind = (size_t)(slash - wanted.ptr) + 1;
+  bool same_kind =
+      type.len > kind && tg_slice_ieq(tg_slice(type.ptr, kind), tg_slice(wanted.ptr, kind));
+  if (!same_kind) return false;
+  struct tg_slice rest = tg_slice_skip(wanted, kind);
+  if (tg_slice_ieq(rest, TG_SLICE("json")))
+    return kind == sizeof "application/" - 1 &&
+           ends_with(tg_slice_skip(type, kind), TG_SLICE("+json"));
+  if (rest.ptr[0] != '*') return false;
+  return rest.len == 1 ||
+         (rest.ptr[1] == '+' && ends_with(tg_slice_skip(type, kind), tg_slice_skip(rest, 1)));
+}
+
+enum tg_media_charset tg_media_charset(struct tg_slice value) {
+  enum tg_media_charset found = TG_CHARSET_NONE;
+  struct tg_parameter parameter;
+  const char *semicolon = value.len ? memchr(value.ptr, ';', value.len) : NULL;
+  if (!semicolon) return found;
+  struct tg_slice rest = tg_slice_skip(value, (size_t)(semicolon - value.ptr));
+  for (;;) {
+    enum tg_parameter_step step = tg_parameter_next(&rest, &parameter);
+    if (step == TG_PARAMETER_END) return found;
+    if (step == TG_PARAMETER_BAD) return TG_CHARSET_BAD;
+    if (!tg_slice_ieq(parameter.name, TG_SLICE("charset"))) continue;
+    if (found != TG_CHARSET_NONE) return TG_CHARSET_BAD;
+    bool utf8 = tg_parameter_is(&parameter, TG_SLICE("utf-8")) ||
+                tg_parameter_is(&parameter, TG_SLICE("utf8"));
+    found = utf8 ? TG_CHARSET_UTF8 : TG_CHARSET_OTHER;
+  }
 }

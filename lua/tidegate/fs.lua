@@ -4,29 +4,17 @@
 local arguments = require "tidegate._core.arguments"
 local core = require "tidegate._core.core"
 local new_file = require("tidegate._core.file").new
+local paths = require "tidegate._core.path"
 local tg = require "tidegate"
 
 local ops, throw = tg._ops, core.error_throw
 local misuse, check_options, check_data = arguments.misuse, arguments.options, arguments.data
-local find, sub = string.find, string.sub
+local check_path, absolute = paths.check, paths.absolute
+local sub = string.sub
 
 local M = {}
 
 local READ_MAX = 64 * 1024 * 1024 -- of read, unless the call says max
-
-local function check_path(name, path, what)
-  if type(path) ~= "string" or path == "" then
-    misuse(name .. ": " .. (what or "a path") .. " expected, got " .. (path == "" and "an empty string" or type(path)))
-  elseif find(path, "\0", 1, true) then
-    throw("invalid", name .. ": a path cannot hold a NUL byte")
-  end
-end
-
--- Where a path leads: relative ones begin at the application's folder. A slash at the end would follow a link.
-local function absolute(path)
-  local short = path:gsub("(.)/+$", "%1")
-  return sub(short, 1, 1) == "/" and short or core.app_dir .. "/" .. short
-end
 
 local function check_mode(name, mode)
   if mode ~= nil and (mode < 0 or mode > 4095 or mode % 1 ~= 0) then

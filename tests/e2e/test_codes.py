@@ -742,8 +742,10 @@ GOES_ON = {
     "semaphore.available": "o.semaphore:available()", "stream:shutdown": "o.stream:shutdown()", "stream:detach": "o.stream:detach()",
     "udp:close": "o.connected:close()", "udp:detach": "o.udp:detach()", "watch:detach": "o.watch:detach()", "watch:close": "o.watch:close()",
 }
-# In a loop it runs right there, so a function that suspends shows it; those of tests work in tests only.
-ELSEWHERE = {"tg.on_loop", "test_response:text", "test_response:json"} | {
+# In a loop it runs right there, so a function that suspends shows it; those of tests work in tests only; those of forms
+# are shown in test_forms.py.
+ELSEWHERE = {"tg.on_loop", "test_response:text", "test_response:json", "request:parts", "part:read", "part:chunks", "part:text",
+             "formfile:text", "formfile:chunks", "formfile:save"} | {
     f"tg.test.{name}" for name in ("request", "get", "head", "post", "put", "patch", "delete", "options")}
 
 

@@ -10,30 +10,56 @@ local throw = core.error_throw
 local M = { request = {}, out = {} }
 local request, out = M.request, M.out
 
--- The body is kept where req.ctx is kept: one table a request, invisible to the route.
+local content_type = core.handler.content_type
+
+-- Kept for as long as the request object is: what a body was read as, or who has taken it.
 local bodies = setmetatable({}, { __mode = "k" })
+local takers = setmetatable({}, { __mode = "k" })
+
+local function check_taken(self)
+  if takers[self] then
+    throw("body_taken", takers[self] .. " has taken the body already; it comes only once")
+  end
+end
+
+-- Takes the body for `by`: an iterator over its pieces; over the whole text where that was read before, which stays.
+function M.take(self, by)
+  local text = bodies[self]
+  if text then
+    return function()
+      local piece = text
+      text = nil
+      return piece ~= "" and piece or nil
+    end
+  end
+  check_taken(self)
+  takers[self] = by
+  return function()
+    return read(self)
+  end
+end
 
 --- The whole body as a string; empty where there is none. ⏸
 --- It is kept: reading it again, or as JSON, costs nothing and takes nothing from others.
 --- @return string
 function request:text()
   local text = bodies[self]
-  if text == false then
-    throw("body_taken", "req:chunks() has taken the body already")
-  end
   if not text then
+    check_taken(self)
     text = read(self, true)
     bodies[self] = text
   end
   return text
 end
 
---- The body as JSON (RFC 8259). ⏸ Answers 400 when it is malformed, 415 when the content type says that it is none.
+--- The body as JSON (RFC 8259). ⏸ Answers 400 when it is malformed, 415 when the content type says that it is none, or
+--- that it is not UTF-8.
 --- @return any
 function request:json()
-  local kind = self.headers["content-type"]
-  if kind and not kind:lower():find("^%s*application/[%w.+-]*json") then
-    throw("http", "415", { status = 415, detail = "the body is not JSON: the content type is " .. kind })
+  local kind = content_type(self)
+  local fault = kind and kind ~= "application/json" and require("tidegate._core.media").json_fault(kind)
+  if fault then
+    throw("http", "415", { status = 415, detail = fault })
   end
   local text = request.text(self)
   local ok, value = core.raw_pcall(tg.json.decode, text)
@@ -44,46 +70,24 @@ function request:json()
   throw("http", "400", { status = 400, detail = "the body is not valid JSON: " .. why, cause = value })
 end
 
-local function decode(text)
-  text = text:gsub("%+", " ")
-  return (text:gsub("%%(%x%x)", function(hex)
-    return string.char(tonumber(hex, 16))
-  end))
+--- The body as a form, application/x-www-form-urlencoded or multipart/form-data: a table of strings and files, of equal
+--- names the last. ⏸ Answers 400 when it is malformed, 413 past a limit of `limits.form_*`, 415 for other types.
+--- @return table<string, string|tidegate.FormFile>
+function request:form()
+  return require("tidegate._core.form").last(self)
 end
 
---- The body as application/x-www-form-urlencoded: a table of strings, of equal names the last. ⏸
---- @return table<string, string>
-function request:form()
-  local kind = self.headers["content-type"]
-  if kind and not kind:lower():find("^%s*application/x%-www%-form%-urlencoded") then
-    throw("http", "415", { status = 415, detail = "the body is not a form: the content type is " .. kind })
-  end
-  local form = {}
-  for pair in request.text(self):gmatch("[^&]+") do
-    local name, value = pair:match("^([^=]*)=(.*)$")
-    form[decode(name or pair)] = decode(value or "")
-  end
-  return form
+--- Iterates over the parts of a multipart form as they come. ⏸ What was not read of a part is skipped.
+--- Answers as req:form() does.
+--- @return fun(): tidegate.Part?
+function request:parts()
+  return require("tidegate._core.parts").iterate(self)
 end
 
 --- Iterates over the body as it comes, in pieces of any size; holds no more than one of them. ⏸
 --- @return fun(): string|nil
 function request:chunks()
-  local text = bodies[self]
-  if text then
-    return function()
-      local piece = text
-      text = nil
-      return piece ~= "" and piece or nil
-    end
-  end
-  if text == false then
-    throw("body_taken", "req:chunks() has taken the body already")
-  end
-  bodies[self] = false
-  return function()
-    return read(self)
-  end
+  return M.take(self, "req:chunks()")
 end
 
 --- `req:after(fn, ...)`: runs fn(...) when the last byte of the answer has left; its error is logged with the route.

@@ -22,7 +22,8 @@ local providers = {
 }
 
 -- C modules that only the library itself opens.
-local internal = { handler = true, sync = true, calendar = true, random = true, signal = true }
+local internal = { handler = true, sync = true, calendar = true, random = true, signal = true,
+  form = true, media = true }
 
 -- Awaitables that are functions of tg; the others are parts of something.
 local public = { "sleep", "yield" }

@@ -245,6 +245,33 @@ function File:detach() end
 end
 
 do
+--- A file that came with a form. Small ones are in memory, larger ones in a temporary file, which is deleted when the
+--- request ends.
+---@class tidegate.FormFile
+---@field name string the name of the field
+---@field filename string the last component of what was sent, maybe empty; never a path
+---@field type string its Content-Type, as the client says it
+---@field size integer bytes
+---@field path? string of the temporary file, where there is one
+local FormFile = {}
+
+--- All of its bytes. ⏸ Raises `too_large` where they are more than `limit`.
+---@param limit? integer (64 MiB)
+---@return string
+function FormFile:text(limit) end
+
+--- Iterates over its bytes in pieces of at most `n`. ⏸
+---@param n? integer bytes (256 KiB)
+---@return fun(): string?
+function FormFile:chunks(n) end
+
+--- Writes it to a file of yours, in one step: others see nothing of it, or all. ⏸ Choose the name yourself: `filename`
+--- is what a stranger says.
+---@param path string a relative one begins at the application's folder
+function FormFile:save(path) end
+end
+
+do
 --- A listening socket.
 ---@class tidegate.Listener
 ---@field address string where it listens, with the real port
@@ -310,6 +337,30 @@ function Out:send(event) end
 end
 
 do
+--- A part of a multipart form, while it comes.
+---@class tidegate.Part
+---@field name string the name of the field
+---@field filename? string of a file: the last component of what was sent, maybe empty
+---@field type string its Content-Type; "text/plain" where none was sent
+---@field headers table<string, string> of the part; names in any case
+local Part = {}
+
+--- The next bytes of the part, of any number; `nil` at its end. ⏸
+--- Raises `body_taken` once the next part was asked for.
+---@return string?
+function Part:read() end
+
+--- Iterates over the bytes of the part as they come, in pieces of any size. ⏸
+---@return fun(): string?
+function Part:chunks() end
+
+--- All that is left of the part. ⏸ Answers 413 where it is more than `limit`.
+---@param limit? integer bytes (limits.form_field, 1 MiB)
+---@return string
+function Part:text(limit) end
+end
+
+do
 --- A program that runs.
 ---@class tidegate.Process
 ---@field pid integer also the number of its process group
@@ -347,13 +398,20 @@ local Request = {}
 ---@return string
 function Request:text() end
 
---- The body as JSON (RFC 8259). ⏸ Answers 400 when it is malformed, 415 when the content type says that it is none.
+--- The body as JSON (RFC 8259). ⏸ Answers 400 when it is malformed, 415 when the content type says that it is none, or
+--- that it is not UTF-8.
 ---@return any
 function Request:json() end
 
---- The body as application/x-www-form-urlencoded: a table of strings, of equal names the last. ⏸
----@return table<string, string>
+--- The body as a form, application/x-www-form-urlencoded or multipart/form-data: a table of strings and files, of equal
+--- names the last. ⏸ Answers 400 when it is malformed, 413 past a limit of `limits.form_*`, 415 for other types.
+---@return table<string, string|tidegate.FormFile>
 function Request:form() end
+
+--- Iterates over the parts of a multipart form as they come. ⏸ What was not read of a part is skipped.
+--- Answers as req:form() does.
+---@return fun(): tidegate.Part?
+function Request:parts() end
 
 --- Iterates over the body as it comes, in pieces of any size; holds no more than one of them. ⏸
 ---@return fun(): string|nil

@@ -64,10 +64,67 @@ static void test_parse(void **state) {
   assert_false(tg_media_parse(tg_slice(NULL, 0), &type));
 }
 
+static void test_matches(void **state) {
+  (void)state;
+  static const struct {
+    const char *value, *pattern;
+    bool matches;
+  } rows[] = {
+      {"application/json", "application/json", true},
+      {"Application/JSON; charset=utf-8", "application/json", true},
+      {"application/problem+json", "application/json", true},
+      {"application/problem+json", "application/*+json", true},
+      {"application/json", "application/*+json", false},
+      {"application/+json", "application/json", false},
+      {"text/x+json", "application/json", false},
+      {"image/json", "image/png", false},
+      {"application/jsonl", "application/json", false},
+      {"application/json+xml", "application/json", false},
+      {"image/png", "image/*", true},
+      {"image/png", "*/*", true},
+      {"image/png", "text/*", false},
+      {"image/svg+xml", "image/*+xml", true},
+      {"application/problem+json", "application/problem+json", true},
+      {"application/json", "application/problem+json", false},
+      {"json", "application/json", false},
+      {"application/json", "json", false},
+      {"a", "*/*", false},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    if (tg_media_matches(tg_slice_cstr(rows[i].value), tg_slice_cstr(rows[i].pattern)) !=
+        rows[i].matches)
+      fail_msg("%s, %s", rows[i].value, rows[i].pattern);
+}
+
+static void test_charset(void **state) {
+  (void)state;
+  static const struct {
+    const char *value;
+    enum tg_media_charset charset;
+  } rows[] = {
+      {"", TG_CHARSET_NONE},
+      {"a/b", TG_CHARSET_NONE},
+      {"a/b;", TG_CHARSET_NONE},
+      {"a/b; x=y", TG_CHARSET_NONE},
+      {"a/b; Charset=\"UTF-8\"", TG_CHARSET_UTF8},
+      {"a/b;charset=utf8", TG_CHARSET_UTF8},
+      {"a/b; charset=iso-8859-1", TG_CHARSET_OTHER},
+      {"a/b; charset=utf-8; charset=utf-8", TG_CHARSET_BAD},
+      {"a/b; charset", TG_CHARSET_BAD},
+      {"a/b; charset=", TG_CHARSET_BAD},
+      {"a/b; x", TG_CHARSET_BAD},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    if (tg_media_charset(tg_slice_cstr(rows[i].value)) != rows[i].charset)
+      fail_msg("%s", rows[i].value);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_by_path),
       cmocka_unit_test(test_parse),
+      cmocka_unit_test(test_matches),
+      cmocka_unit_test(test_charset),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
