@@ -225,6 +225,7 @@ void tg_route_list_build(lua_State *L, int routes, int errors, struct tg_generat
 
 void tg_route_list_keep_functions(lua_State *L, int routes, struct tg_generation *generation,
                                   struct tg_app_state *state) {
+  const struct tg_vm *vm = tg_vm_of(L);
   uint32_t count = (uint32_t)lua_objlen(L, routes);
   if (count != generation->route_count)
     tg_error_misuse(
@@ -242,7 +243,9 @@ void tg_route_list_keep_functions(lua_State *L, int routes, struct tg_generation
     if (!tg_slice_eq(tg_slice(name, len), generation->routes[id].name))
       tg_error_misuse(L, "the application has other routes in one state than in another (%s)",
                       name);
-    lua_getfield(L, -2, "run");  // .. item name run
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->ref_prepare);  // .. item name prepare
+    lua_getfield(L, -3, "run");                          // .. item name prepare run
+    lua_call(L, 1, 1);                                   // .. item name run
     state->run_refs[id] = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pop(L, 2);
   }

@@ -100,6 +100,8 @@ static void answer_failure(struct tg_handling *handling) {
 
 /* ---- the end ---- */
 
+#define RESULTS_MAX 3 /* of a handler: status, body, headers */
+
 /* The calls start a task each, and do not suspend. */
 static int l_run_after(lua_State *L) {
   int ref = (int)luaL_checkinteger(L, 1);
@@ -218,6 +220,20 @@ static void on_emptied(struct tg_scope *scope) {
   if (!handling->task && scope->total == 0) conclude(handling);
 }
 
+/* Most answers are sent here, on the C side alone. The others, and what must wait until the work is
+ * done that the handler has begun, are for _core/entry.lua. */
+static int on_returned(struct tg_task *task) {
+  struct tg_handling *handling = task->owner;
+  lua_State *co = task->co;
+  if (!tg_handler_unfinished(handling) && tg_response_plain(co, handling)) return TG_TASK_OVER;
+  if (lua_gettop(co) > RESULTS_MAX) lua_settop(co, RESULTS_MAX);
+  lua_rawgeti(co, LUA_REGISTRYINDEX, handling->vm->ref_finish);
+  lua_insert(co, 1);
+  lua_pushlightuserdata(co, handling);
+  lua_insert(co, 2);  // finish handling results..
+  return lua_gettop(co) - 1;
+}
+
 static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   struct tg_handling *handling = task->owner;
   (void)nresults;
@@ -269,7 +285,7 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
   handling->scope.due = exchange->started + exchange->route->timeout; /* armed when it suspends */
   handling->scope.cpu_budget = exchange->route->cpu;
   tg_timing_begin(handling);
-  struct tg_task *task = tg_task_new(vm, &handling->scope, 2);
+  struct tg_task *task = tg_task_new(vm, &handling->scope, 1);
   if (!task) {
     tg_timing_end(handling);
     tg_scope_deinit(&handling->scope);
@@ -280,15 +296,15 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
   handling->scope.emptied = on_emptied;
   handling->task = task;
   task->owner = handling;
+  task->returned = on_returned;
   task->ended = on_ended;
   exchange->handler = handling;
   exchange->gone = on_gone;
-  lua_rawgeti(task->co, LUA_REGISTRYINDEX, vm->ref_entry);  // entry
-  lua_rawgeti(task->co, LUA_REGISTRYINDEX, run_ref);        // entry run
-  lua_pushlightuserdata(task->co, handling);                // entry run handling
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, run_ref);  // run
+  lua_pushlightuserdata(task->co, handling);          // run handling
   bool concluded = false;
   handling->concluded = &concluded;
-  tg_task_run_now(task, 2);
+  tg_task_run_now(task, 1);
   if (concluded) return; /* and the handling's memory may be another request's */
   handling->concluded = NULL;
   arm_deadline(handling);

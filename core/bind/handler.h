@@ -24,8 +24,9 @@ struct tg_handling {
   int after_ref;                     /* list of req:after functions, or LUA_NOREF */
 };
 
-/* Begins the handling: `run_ref` is the registry reference of the route's function in `vm`, whose
- * thread this is. Makes exactly one answer and calls port->finish, now or later. */
+/* Begins the handling: `run_ref` is the registry reference of what _core/entry.lua has prepared of
+ * the route's function in `vm`, whose thread this is. Makes exactly one answer and calls
+ * port->finish, now or later. */
 void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_ref);
 
 /* The handling whose task runs in this state now; NULL outside of a request. */
@@ -49,6 +50,11 @@ void tg_request_open(lua_State *L);        /* metatable */
 /* bind/response.c: respond(handling, ...) -> nothing; fn, out for a stream;
  * or true, once, when there is work to be settled before the answer. */
 int tg_response_respond(lua_State *L);
+
+/* Sends what lies on `co`, a handler's return values, where that is a plain one of the forms: a
+ * table, a string, nothing, or a status and one of these. False: nothing was sent, and it is to be
+ * given to `respond`, which says what is wrong with it. Never throws. */
+bool tg_response_plain(lua_State *co, struct tg_handling *handling);
 void tg_response_open(lua_State *L);
 
 #endif

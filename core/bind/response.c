@@ -100,15 +100,9 @@ static void check(lua_State *L, tg_status status) {
   tg_error_throw(L, "bad_answer", "the answer could not be sent: %s", tg_status_text(status));
 }
 
-static void send_bytes(lua_State *L, struct tg_handling *handling, int status, struct tg_slice type,
-                       struct fields *fields, struct tg_slice body) {
+static tg_status give(struct tg_handling *handling, int status, struct tg_slice type,
+                      struct fields *fields, struct tg_slice body) {
   struct tg_exchange *x = handling->exchange;
-  uint64_t most = handling->vm->settings->limits_response;
-  if (body.len > most)
-    tg_error_throw(
-        L, "too_large",
-        "the body has %zu bytes, and limits.response allows %llu; use tg.stream for more", body.len,
-        (unsigned long long)most);
   char timing[TG_TRACE_HEADER_MAX];
   fields->count = tg_timing_add(handling, fields->at, fields->count, FIELDS_MAX, timing);
   struct tg_answer answer = {.status = status,
@@ -116,24 +110,43 @@ static void send_bytes(lua_State *L, struct tg_handling *handling, int status, s
                              .fields = fields->at,
                              .field_count = fields->count,
                              .body = body};
-  check(L, x->port->respond(x, &answer));
+  return x->port->respond(x, &answer);
+}
+
+static void send_bytes(lua_State *L, struct tg_handling *handling, int status, struct tg_slice type,
+                       struct fields *fields, struct tg_slice body) {
+  uint64_t most = handling->vm->settings->limits_response;
+  if (body.len > most)
+    tg_error_throw(
+        L, "too_large",
+        "the body has %zu bytes, and limits.response allows %llu; use tg.stream for more", body.len,
+        (unsigned long long)most);
+  check(L, give(handling, status, type, fields, body));
+}
+
+static tg_status encode(lua_State *L, struct tg_handling *handling, int value,
+                        struct tg_json_error *error) {
+  const struct tg_settings *settings = handling->vm->settings;
+  struct tg_json_options options = {.max_depth = (unsigned)settings->limits_json_depth,
+                                    .max_size = (size_t)settings->limits_response};
+  tg_buffer_clear(&handling->vm->scratch);
+  return tg_json_encode(L, value, &handling->vm->scratch, &options, error);
+}
+
+static void let_go(struct tg_buffer *scratch) {
+  if (scratch->cap > SCRATCH_KEEP) tg_buffer_deinit(scratch);
 }
 
 static void send_json(lua_State *L, struct tg_handling *handling, int status, struct fields *fields,
                       int value) {
-  struct tg_buffer *scratch = &handling->vm->scratch;
-  const struct tg_settings *settings = handling->vm->settings;
-  struct tg_json_options options = {.max_depth = (unsigned)settings->limits_json_depth,
-                                    .max_size = (size_t)settings->limits_response};
   struct tg_json_error error;
-  tg_buffer_clear(scratch);
-  tg_status encoded = tg_json_encode(L, value, scratch, &options, &error);
+  tg_status encoded = encode(L, handling, value, &error);
   if (encoded) {
     tg_json_push_error(L, encoded, &error);
     lua_error(L);
   }
-  send_bytes(L, handling, status, type_json, fields, tg_buffer_slice(scratch));
-  if (scratch->cap > SCRATCH_KEEP) tg_buffer_deinit(scratch);
+  send_bytes(L, handling, status, type_json, fields, tg_buffer_slice(&handling->vm->scratch));
+  let_go(&handling->vm->scratch);
 }
 
 /* ---- answer objects: tg.html, tg.json, tg.stream ... ---- */
@@ -229,7 +242,9 @@ static int send_value(lua_State *L, struct tg_handling *handling, int status, st
 
 int tg_response_respond(lua_State *L) {
   struct tg_handling *handling = lua_touserdata(L, 1);
-  struct fields fields = {.count = 0};
+  struct fields fields;
+  fields.count = 0;
+  fields.content_type.ptr = NULL;
   int count = lua_gettop(L) - 1;
   if (!handling->settled && tg_handler_unfinished(handling)) {
     handling->settled = true;
@@ -249,6 +264,42 @@ int tg_response_respond(lua_State *L) {
   lua_settop(L, 2);
   int status = handling->exchange->route->status;
   return send_value(L, handling, status ? status : nothing ? 204 : 200, &fields, 2);
+}
+
+/* A table with a metatable may be an answer object; what is wrong or too long is for `respond`. */
+static bool give_plain(lua_State *co, struct tg_handling *handling, int status, int type,
+                       int value) {
+  struct fields none;
+  struct tg_slice body = {"", 0};
+  struct tg_buffer *scratch = &handling->vm->scratch;
+  none.count = 0;
+  none.content_type.ptr = NULL;
+  if (type == LUA_TTABLE) {
+    if (lua_getmetatable(co, value)) return false;
+    bool encoded = encode(co, handling, value, NULL) == TG_OK;
+    body = tg_buffer_slice(scratch);
+    bool given = encoded && body.len <= handling->vm->settings->limits_response &&
+                 give(handling, status, type_json, &none, body) == TG_OK;
+    let_go(scratch);
+    return given;
+  }
+  if (type == LUA_TSTRING) body = string_at(co, value);
+  if (type > LUA_TNIL && type != LUA_TSTRING) return false;
+  return body.len <= handling->vm->settings->limits_response &&
+         give(handling, status, body.ptr && type == LUA_TSTRING ? type_text : tg_slice(NULL, 0),
+              &none, body) == TG_OK;
+}
+
+bool tg_response_plain(lua_State *co, struct tg_handling *handling) {
+  if (handling->exchange->answer_done) return true;
+  int type = lua_type(co, 1), second = lua_type(co, 2);
+  int status = handling->exchange->route->status;
+  if (type != LUA_TNUMBER || second == LUA_TNONE)
+    return give_plain(co, handling, status ? status : type <= LUA_TNIL ? 204 : 200, type, 1);
+  lua_Number given = lua_tonumber(co, 1);
+  if (!(given >= 200 && given <= 599) || given != floor(given) || lua_type(co, 3) > LUA_TNIL)
+    return false;
+  return give_plain(co, handling, (int)given, second, 2);
 }
 
 void tg_response_open(lua_State *L) {  // .. module

@@ -336,7 +336,8 @@ int tg_boot_state(lua_State *L) {
   lua_call(L, 1, 1);  // state
   vm->ref_tg = keep_field(L, "tg");
   vm->ref_env = keep_field(L, "env");
-  vm->ref_entry = keep_field(L, "entry");
+  vm->ref_prepare = keep_field(L, "prepare");
+  vm->ref_finish = keep_field(L, "finish");
   vm->ref_boot = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }

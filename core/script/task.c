@@ -114,6 +114,7 @@ static struct tg_task *new_task(struct tg_vm *vm, struct tg_scope *scope) {
   task->cancelled = NULL;
   task->cpu_budget = scope->top->cpu_budget ? scope->top->cpu_budget : vm->settings->limits_cpu;
   task->ended = NULL;
+  task->returned = NULL;
   task->state = TG_TASK_IDLE;
   scope->alive++;
   scope->top->total++;
@@ -319,6 +320,14 @@ static void relieve(struct tg_vm *vm) {
   if (TG_UNLIKELY(vm->memory_tight || much)) tg_vm_relieve(vm);
 }
 
+static int resume(struct tg_task *task, int nargs) {
+  int rc = lua_resume(task->co, nargs);
+  if (rc || !task->returned) return rc;
+  int more = task->returned(task);
+  task->returned = NULL;
+  return more == TG_TASK_OVER ? 0 : lua_resume(task->co, more);
+}
+
 static void step(struct tg_task *task, int nargs) {
   struct tg_vm *vm = task->vm;
   struct tg_task *outer = vm->running;
@@ -327,7 +336,7 @@ static void step(struct tg_task *task, int nargs) {
   task->state = TG_TASK_RUNNING;
   if (!outer && vm->watch) tg_watch_enter(vm->watch, vm, task->cpu_budget);
   if (TG_UNLIKELY(vm->traced) && !outer) tg_trace_enter(task);
-  int rc = lua_resume(task->co, nargs);
+  int rc = resume(task, nargs);
   if (!outer && vm->watch) tg_watch_leave(vm->watch);
   if (TG_UNLIKELY(vm->traced) && !outer) tg_trace_leave(task);
   vm->running = outer;

@@ -51,8 +51,15 @@ struct tg_task {
   /* Called once when it has ended: status TG_OK with `nresults` values on top of co, or an error
    * (TG_ESCRIPT) with the error value on top of co. Afterwards the task is gone. */
   void (*ended)(struct tg_task *task, tg_status status, int nresults);
+  /* Called once when its function has returned, inside of its step, before its end begins: may use
+   * what lies on co up and return TG_TASK_OVER, or leave a function there with its arguments, which
+   * runs then as if the first one had called it last, and return their number. Must not throw; may
+   * be NULL. */
+  int (*returned)(struct tg_task *task);
   void *owner;
 };
+
+#define TG_TASK_OVER (-1)
 
 /* A task, owned by `scope`, whose coroutine waits for a function and arguments to be pushed on
  * task->co, with room for `nargs` of them. NULL when memory is gone or the request has too many

@@ -90,7 +90,8 @@ struct tg_vm {
   int ref_env;              /* the globals of route and library files */
   int ref_run_defers;       /* _core/tasks.lua's run_defers, once that is loaded */
   int ref_unseen_error;     /* the same, of failures that nobody has joined */
-  int ref_entry;            /* _core/entry.lua: runs a handler for an exchange */
+  int ref_prepare;          /* _core/entry.lua: what the task of a route's request calls */
+  int ref_finish;           /* the same: an answer that bind/response.c does not send alone */
   int ref_boot;             /* what _core/boot.lua returned: load_app, freeze ... */
   int ref_errors;           /* metatable of error objects */
   int16_t depth;            /* nesting of coroutines outside of tasks */

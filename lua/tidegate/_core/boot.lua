@@ -4,7 +4,7 @@
 -- only the loading of an application needs is read when load_app is called, so that a bare state is cheap.
 
 --- @param core table functions and values of C
---- @return table boot { tg, env, freeze, thaw, load_app, render, entry, grants }
+--- @return table boot { tg, env, freeze, thaw, load_app, render, prepare, finish, grants }
 return function(core)
   package.loaded["tidegate._core.core"] = core
   core.raw_pcall, core.raw_xpcall = pcall, xpcall
@@ -35,6 +35,7 @@ return function(core)
     return table.concat(out, "\n")
   end
 
+  local entry = core.has_module("tidegate._core.entry") and require("tidegate._core.entry") or {}
   return {
     tg = tg,
     env = sandbox.env,
@@ -43,6 +44,7 @@ return function(core)
     thaw = sandbox.thaw,
     load_app = load_app,
     render = render,
-    entry = core.has_module("tidegate._core.entry") and require("tidegate._core.entry") or nil,
+    prepare = entry.prepare,
+    finish = entry.finish,
   }
 end

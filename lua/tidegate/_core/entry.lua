@@ -1,8 +1,9 @@
--- Runs a route's function for one exchange: the bottom of every handler's stack.
+-- Both ends of a route's function: what calls it for an exchange, and what becomes of answers that are not plain.
 --
--- `entry(run, handling)` is what the task of a request executes. It makes the request object, calls the function, and
--- gives what it returned to C, which sends it. Children that were spawned and not joined are waited for, and what was
--- deferred is done, before the answer is final; a stream's function runs after the head was decided.
+-- `prepare(run)` gives the function that the task of a request executes: it makes the request object and ends as a call
+-- of the route's. A plain answer is sent by C without coming back here. The others are given to `finish(handling, ...)`
+-- in the same task. Children that were spawned and not joined are waited for, and what was deferred is done, before the
+-- answer is final; a stream's function runs after the head was decided.
 
 local core = require "tidegate._core.core"
 
@@ -62,33 +63,24 @@ local function finish(handling, ...)
   return send(handling, run, out)
 end
 
--- Functions that take no parameter: no request object is made for them.
-local blind = setmetatable({}, { __mode = "k" })
-
-local function look(run)
-  local info = getinfo(run, "u")
-  local is_blind = info.nparams == 0 and not info.isvararg
-  blind[run] = is_blind
-  return is_blind
-end
-
+-- A function that takes no parameter gets no request object, and is called as it is.
 --- @param run function the route's function
---- @param handling userdata the exchange's C side
-local function entry(run, handling)
-  local is_blind = blind[run]
-  if is_blind == nil then
-    is_blind = look(run)
+--- @return function for a task, called with the exchange's C side
+local function prepare(run)
+  local info = getinfo(run, "u")
+  if info.nparams == 0 and not info.isvararg then
+    return run
   end
-  if is_blind then
-    return finish(handling, run())
+  local function call(handling)
+    return run(new_request(handling))
   end
-  return finish(handling, run(new_request(handling)))
+  jit.off(call)
+  return call
 end
 
 -- These call C and nothing else: compiling them gains nothing, and a trace that begins here would be left at once. What
 -- the route does is compiled as always.
-jit.off(entry)
 jit.off(finish)
 jit.off(send)
 
-return entry
+return { prepare = prepare, finish = finish }
