@@ -26,6 +26,8 @@ const struct tg_command tg_commands[] = {
      tg_command_check},
     {"routes", "", "list the routes, or explain which one a request takes", APP " json match", 0, 0,
      tg_command_routes},
+    {"openapi", "", "print the OpenAPI document, or what breaks clients of an older one",
+     APP " json diff", 0, 0, tg_command_openapi},
     {"call", "METHOD PATH", "make one request of the application, without a port",
      APP " header data include timeout log-level trace", 2, 2, tg_command_call},
     {"exec", "FILE | -e CODE", "run a Lua script with the application's modules",
@@ -75,7 +77,9 @@ static void help_all(void) {
     printf("  %-22s  %s\n", left, row->summary);
   }
   printf("\n`tidegate help COMMAND` shows the flags of one.\n");
-  printf("Exit status: 0 done, 1 failed, 2 usage, 3 not running, 4 conflict, 130 interrupted.\n");
+  printf(
+      "Exit status: 0 done, 1 failed, 2 usage, 3 not running, 4 conflict, 5 differences, "
+      "130 interrupted.\n");
 }
 
 static int run_help(const struct tg_options *options) {

@@ -28,6 +28,7 @@ int tg_cli_main(int argc, char **argv);
 /* One file each, command_<name>.c, where they are more than a few lines. */
 int tg_command_check(const struct tg_options *options);
 int tg_command_routes(const struct tg_options *options);
+int tg_command_openapi(const struct tg_options *options);
 int tg_command_config(const struct tg_options *options);
 int tg_command_call(const struct tg_options *options);
 int tg_command_exec(const struct tg_options *options);

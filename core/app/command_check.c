@@ -12,7 +12,7 @@ static int check(struct tg_offline *offline) {
   if (offline->options->json)
     printf("[]\n");
   else if (!offline->options->quiet)
-    printf("ok: %u routes in %zu files\n", offline->generation->route_count,
+    printf("ok: %u routes in %zu files\n", offline->generation->own_count,
            offline->generation->bundle->count);
   return TG_EXIT_OK;
 }

@@ -55,7 +55,7 @@ static void widen(int *width, size_t len) {
 static struct widths measure(const struct tg_generation *generation) {
   struct widths widths = {0};
   char methods[256];
-  for (uint32_t i = 0; i < generation->route_count; i++) {
+  for (uint32_t i = 0; i < generation->own_count; i++) {
     const struct tg_route *route = &generation->routes[i];
     write_methods(route->methods, methods);
     widen(&widths.methods, strlen(methods));
@@ -80,7 +80,7 @@ static void print_table(const struct tg_offline *offline) {
   const struct tg_generation *generation = offline->generation;
   struct widths widths = measure(generation);
   bool json = offline->options->json;
-  for (uint32_t i = 0; i < generation->route_count; i++) {
+  for (uint32_t i = 0; i < generation->own_count; i++) {
     if (json) {
       printf("%s", i ? ",\n " : "[");
       print_json(generation, &generation->routes[i]);
@@ -88,7 +88,7 @@ static void print_table(const struct tg_offline *offline) {
       print_route(generation, &generation->routes[i], &widths);
     }
   }
-  if (json) printf("%s]\n", generation->route_count ? "" : "[");
+  if (json) printf("%s]\n", generation->own_count ? "" : "[");
 }
 
 /* --- --match ---------------------------------------------------------------------------------- */

@@ -162,7 +162,7 @@ static void on_reloaded(void *owner, uint64_t generation, const struct tg_load_e
                                            "{\"ok\":true,\"generation\":%llu,\"routes\":%u,"
                                            "\"milliseconds\":%.1f}\n",
                                            (unsigned long long)generation,
-                                           current ? current->route_count : 0, ms));
+                                           current ? current->own_count : 0, ms));
 }
 
 static void ask_reload(struct connection *connection) {

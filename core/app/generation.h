@@ -40,7 +40,8 @@ struct tg_generation {
   struct tg_config config;
   struct tg_route_tree *tree;
   struct tg_route *routes;
-  uint32_t route_count;
+  uint32_t route_count;  /* all */
+  uint32_t own_count;    /* the application's; those that are built in follow them */
   struct tg_arena arena; /* names of routes and parameters */
   struct tg_routing routing;
   struct tg_vm **vms; /* by loop index; each belongs to its loop once published, which makes it

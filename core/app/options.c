@@ -51,6 +51,8 @@ static const struct flag flags[] = {
     {"json", 0, KIND_TRUE, AT(json), 0, 0, NULL, "print JSON"},
     {"match", 0, KIND_TEXT, AT(match), 0, 0, "'METHOD PATH'",
      "say which route a request would take, and why"},
+    {"diff", 0, KIND_TEXT, AT(diff), 0, 0, "OLD.json",
+     "compare with an older document (- is stdin); exit status 5 where clients of it break"},
     {"timeout", 0, KIND_SECONDS, AT(timeout), 0, 0, "SECONDS", "longest wait"},
     {"header", 'H', KIND_LIST, AT(headers), AT(header_count), TG_HEADER_MAX, "'NAME: VALUE'",
      "add a header field; may be repeated"},

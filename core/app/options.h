@@ -31,6 +31,7 @@ struct tg_options {
   bool trace;                         /* dev, call: --trace */
   bool help;                          /* --help: only `command` counts */
   const char *match;                  /* routes: --match; NULL */
+  const char *diff;                   /* openapi: --diff; NULL */
   double timeout;                     /* --timeout, seconds; 0: not given */
   const char *headers[TG_HEADER_MAX]; /* call: -H */
   size_t header_count;

@@ -155,7 +155,7 @@ static void print_watched(void *owner, const char *path) {
 
 static void print_banner(struct tg_process *process) {
   struct tg_generation *generation = atomic_load(&process->current);
-  fprintf(stderr, "\n  %u routes, reloaded when you save; watching\n", generation->route_count);
+  fprintf(stderr, "\n  %u routes, reloaded when you save; watching\n", generation->own_count);
   if (process->watcher) tg_watcher_each(process->watcher, print_watched, NULL);
   fprintf(stderr, "  in production: tidegate run --dir %s\n\n", process->options->dir);
 }

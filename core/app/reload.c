@@ -53,7 +53,7 @@ static void note_outcome(struct tg_process *process, struct tg_generation *gener
   if (generation) {
     char text[128];
     snprintf(text, sizeof text, "generation %llu, %u routes, %.1f ms",
-             (unsigned long long)generation->number, generation->route_count, (double)took / 1e6);
+             (unsigned long long)generation->number, generation->own_count, (double)took / 1e6);
     process->reloads++;
     tg_process_say(process, TG_LOG_INFO, "reloaded", "now", text);
     return;

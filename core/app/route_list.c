@@ -157,7 +157,8 @@ static void read_route(lua_State *L, int item, struct tg_generation *generation,
   route->pattern = copy_field(L, item, "pattern", arena);
   lua_getfield(L, item, "file");
   lua_getfield(L, item, "line");
-  lua_pushfstring(L, "%s:%d", lua_tostring(L, -2), (int)lua_tointeger(L, -1));  // .. place
+  int line = (int)lua_tointeger(L, -1); /* 0: built in, of no file */
+  lua_pushfstring(L, line ? "%s:%d" : "%s", lua_tostring(L, -2), line);  // .. place
   route->place = tg_arena_copy(arena, tg_slice_cstr(lua_tostring(L, -1)));
   lua_pop(L, 3);
   route->methods = read_methods(L, item);
@@ -212,6 +213,8 @@ void tg_route_list_build(lua_State *L, int routes, int errors, struct tg_generat
     lua_rawgeti(L, routes, (int)id + 1);  // .. item
     int item = lua_gettop(L);
     read_route(L, item, generation, &generation->routes[id]);
+    lua_getfield(L, item, "builtin");
+    if (!lua_toboolean(L, -1)) generation->own_count = id + 1;
     add_to_tree(L, item, errors, generation, id);
     lua_settop(L, item - 1);
   }

@@ -82,7 +82,7 @@ tg_status tg_process_status(struct tg_process *process, struct tg_buffer *out) {
       "\"reloads\":%llu,"
       "\"failed_reloads\":%llu,\"memory\":%llu,\"log_dropped\":%llu,\"stopping\":%s",
       process->main_pid, (int)getpid(), uptime, (unsigned long long)generation->number,
-      generation->route_count, (unsigned long long)process->reloads,
+      generation->own_count, (unsigned long long)process->reloads,
       (unsigned long long)process->failed_reloads, (unsigned long long)resident_bytes(),
       (unsigned long long)log_dropped, process->stopping ? "true" : "false");
   if (status == TG_OK) status = put_text(out, "version", TG_VERSION_FULL);

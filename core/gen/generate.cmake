@@ -1,5 +1,5 @@
 # What the build writes itself, below <build>/gen: the version, the registry of modules and awaitables, and the embedded
-# Lua files. Sets generated_sources.
+# Lua files and assets. Sets generated_sources.
 
 set(gen "${CMAKE_BINARY_DIR}/gen")
 
@@ -27,6 +27,8 @@ file(GLOB_RECURSE bind_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/core/bind/
 file(GLOB_RECURSE await_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/core/await/*.c")
 file(GLOB_RECURSE lua_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/lua/tidegate/*.lua")
 list(FILTER lua_sources EXCLUDE REGEX "/lua/tidegate/_meta/")
+file(GLOB_RECURSE asset_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/lua/tidegate/_assets/*")
+list(FILTER asset_sources EXCLUDE REGEX "\\.md$|SHA256SUMS$") # what they are, for readers of the tree
 
 set(blob_kind bytecode)
 get_target_property(luajit_definitions tg_luajit INTERFACE_COMPILE_DEFINITIONS)
@@ -38,16 +40,18 @@ endif()
 list(JOIN bind_sources "\n" bind_lines)
 list(JOIN await_sources "\n" await_lines)
 list(JOIN lua_sources "\n" lua_lines)
-file(CONFIGURE OUTPUT "${gen}/inputs.txt" CONTENT "${bind_lines}\n${await_lines}\n${lua_lines}\n" @ONLY)
+list(JOIN asset_sources "\n" asset_lines)
+file(CONFIGURE OUTPUT "${gen}/inputs.txt" @ONLY
+  CONTENT "${bind_lines}\n${await_lines}\n${lua_lines}\n${asset_lines}\n")
 
-set(generated_sources "${gen}/registry.c" "${gen}/lua_blobs.c")
+set(generated_sources "${gen}/registry.c" "${gen}/lua_blobs.c" "${gen}/assets.c")
 add_custom_command(
   OUTPUT "${gen}/generated.stamp"
   BYPRODUCTS ${generated_sources}
   COMMAND "${TG_LUAJIT_PROGRAM}" core/gen/generate.lua "${CMAKE_SOURCE_DIR}" "${gen}" ${blob_kind}
   COMMAND "${CMAKE_COMMAND}" -E touch "${gen}/generated.stamp"
   DEPENDS core/gen/generate.lua "${gen}/inputs.txt" "${TG_LUAJIT_PROGRAM}"
-    ${bind_sources} ${await_sources} ${lua_sources}
+    ${bind_sources} ${await_sources} ${lua_sources} ${asset_sources}
   WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}"
   COMMENT "Generating registry and embedded Lua"
   VERBATIM)

@@ -1,6 +1,7 @@
 -- Writes, at build time, what would otherwise be kept in step by hand:
 --   registry.c       the tables of TG_MODULE and TG_AWAITABLE (core/script/module.h)
 --   lua_blobs.c      every Lua file of lua/tidegate/, compiled, under its real chunk name
+--   assets.c         every file of lua/tidegate/_assets/, as it is
 -- Run by core/gen/generate.cmake with the freshly built luajit, so that the bytecode fits the library:
 --   luajit generate.lua SOURCE_DIR OUTPUT_DIR bytecode|source
 -- The input files are the lines of OUTPUT_DIR/inputs.txt. It fails the build on a Lua file that does
@@ -38,11 +39,12 @@ end
 
 -- Input paths relative to the source directory, by their first folders.
 local function list_inputs()
-  local inputs = { bind = {}, await = {}, lua = {} }
+  local inputs = { bind = {}, await = {}, lua = {}, assets = {} }
   for line in io.lines(output_dir .. "/inputs.txt") do
     if line ~= "" then
       local path = line:sub(#source_dir + 2)
-      local kind = path:match("^core/(%l+)/") or path:match("^(lua)/tidegate/") or fail("unexpected input %s", path)
+      local kind = path:match("^core/(%l+)/") or path:match("^lua/tidegate/_(assets)/")
+        or path:match("^(lua)/tidegate/") or fail("unexpected input %s", path)
       table.insert(inputs[kind], path)
     end
   end
@@ -122,6 +124,33 @@ local function generate_blobs(inputs)
   write_file("lua_blobs.c", table.concat(out, "\n"))
 end
 
+-- FNV-1a, 64 bits: what the address of an asset changes by when its bytes do.
+local function hash(bytes)
+  local sum = 0xcbf29ce484222325ULL
+  for index = 1, #bytes do
+    sum = bit.bxor(sum, 0ULL + bytes:byte(index)) * 0x100000001b3ULL
+  end
+  return bit.tohex(sum)
+end
+
+-- "swagger-ui/swagger-ui.css.gz" is the asset "swagger-ui/swagger-ui.css", compressed.
+local function generate_assets(inputs)
+  local out = { "/* Written by core/gen/generate.lua. */", '#include "script/module.h"', "" }
+  local rows = {}
+  for index, path in ipairs(inputs.assets) do
+    local name, bytes = path:gsub("^lua/tidegate/_assets/", ""), read_file(source_dir .. "/" .. path)
+    local plain = name:gsub("%.gz$", "")
+    out[#out + 1] = ("static const unsigned char asset_%d[] = {\n%s\n  0};"):format(index, c_bytes(bytes))
+    rows[#rows + 1] = ('  {"%s", "%s", asset_%d, %d, %s},'):format(
+      plain, hash(bytes), index, #bytes, tostring(plain ~= name))
+  end
+  out[#out + 1] = "\nconst struct tg_asset tg_assets[] = {"
+  out[#out + 1] = table.concat(rows, "\n")
+  out[#out + 1] = "  {NULL, NULL, NULL, 0, false},\n};\n"
+  write_file("assets.c", table.concat(out, "\n"))
+end
+
 local inputs = list_inputs()
 generate_registry(inputs)
 generate_blobs(inputs)
+generate_assets(inputs)

@@ -36,6 +36,17 @@ struct tg_blob {
 
 extern const struct tg_blob tg_blobs[];
 
+/* One file of lua/tidegate/_assets/, which is served as it is. */
+struct tg_asset {
+  const char *name; /* "swagger-ui/swagger-ui.css"; NULL ends the table */
+  const char *tag;  /* of 16 hexadecimal digits: another one for other bytes */
+  const unsigned char *bytes;
+  size_t len;
+  bool is_gzip;
+};
+
+extern const struct tg_asset tg_assets[];
+
 #define TG_MODULE(name)    int tg_open_##name(struct lua_State *L);
 #define TG_AWAITABLE(name) int tg_await_##name(struct lua_State *L);
 

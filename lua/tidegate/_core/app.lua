@@ -8,6 +8,7 @@ local caret_place = require("tidegate._pure.key_scan").place
 local compile = require("tidegate._core.compile")
 local config_check = require("tidegate._pure.config")
 local key_scan = require("tidegate._pure.key_scan")
+local openapi_routes = require("tidegate._core.openapi_routes")
 local route_key = require("tidegate._pure.route_key")
 local routes = require("tidegate._core.routes")
 local sorted_keys = require("tidegate._pure.sorted_keys")
@@ -307,7 +308,7 @@ return function(core, grants, sandbox, loader)
 
   --- @param files { path: string, kind: string, source: string?, bytecode: string? }[]
   --- @param opts { grants: table? }
-  --- @return table app { routes, config, hooks, compiled }
+  --- @return table app { routes, site, config, hooks, compiled }
   --- @return tidegate.LoadError[] errors empty where all is well
   return function(files, opts)
     local load = setmetatable({
@@ -346,9 +347,11 @@ return function(core, grants, sandbox, loader)
       load:load_routes(file)
     end
     table.sort(load.routes, by_pattern)
+    local site = openapi_routes.add(load.routes, load.config)
     sandbox.freeze()
     local app = {
       routes = load.routes,
+      site = site,
       config = load.config,
       hooks = { on_start = load.config.on_start, on_stop = load.config.on_stop },
       compiled = load.compiled,

@@ -4,7 +4,7 @@
 -- only the loading of an application needs is read when load_app is called, so that a bare state is cheap.
 
 --- @param core table functions and values of C
---- @return table boot { tg, env, freeze, thaw, load_app, render, prepare, finish, grants }
+--- @return table boot { tg, env, freeze, thaw, load_app, openapi, render, prepare, finish, grants }
 return function(core)
   package.loaded["tidegate._core.core"] = core
   core.raw_pcall, core.raw_xpcall = pcall, xpcall
@@ -17,10 +17,17 @@ return function(core)
   local loader = require("tidegate._core.require")(core, grants, sandbox, tg)
   sandbox.seal()
 
-  local app
+  local app, site
   local function load_app(files, opts)
     app = app or require("tidegate._core.app")(core, grants, sandbox, loader)
-    return app(files, opts or {})
+    local loaded, errors = app(files, opts or {})
+    site = loaded.site
+    return loaded, errors
+  end
+
+  -- For `tidegate openapi`.
+  local function openapi(...)
+    return require("tidegate._core.openapi_command").run(site, ...)
   end
 
   -- The errors of load_app in the caret form, a blank line between two of them.
@@ -44,6 +51,7 @@ return function(core)
     thaw = sandbox.thaw,
     load_app = load_app,
     render = render,
+    openapi = openapi,
     prepare = entry.prepare,
     finish = entry.finish,
   }

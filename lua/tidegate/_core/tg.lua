@@ -22,7 +22,7 @@ local providers = {
 }
 
 -- C modules that only the library itself opens.
-local internal = { handler = true, sync = true, calendar = true, random = true, signal = true,
+local internal = { handler = true, sync = true, calendar = true, random = true, signal = true, asset = true,
   form = true, media = true }
 
 -- Awaitables that are functions of tg; the others are parts of something.

@@ -270,10 +270,7 @@ function M.check(value, settings)
   end
 
   function take.openapi(given)
-    if type(given) ~= "table" and type(given) ~= "boolean" then
-      return bad(key_path("openapi"), "openapi must be a table or false, not %s", shown(given))
-    end
-    config.openapi = given
+    config.openapi = require("tidegate._pure.openapi_config").check(given, bad)
   end
 
   for _, name in ipairs({ "use", "errors", "upstreams" }) do

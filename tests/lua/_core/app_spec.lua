@@ -80,8 +80,9 @@ describe("load_app", function()
       ["routes/.c.lua"] = "error('never run')",
     })
     assert.same({}, errors)
-    assert.equal(2, #app.routes)
-    assert.truthy(route("GET /") and route("GET /a"))
+    assert.same({ "GET /", "GET /a", "built in" }, {
+      app.routes[1].name, app.routes[2].name, app.routes[3].file,
+    })
   end)
 
   it("loads the same from the bytecode that it returned", function()
