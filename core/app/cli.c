@@ -33,7 +33,7 @@ const struct tg_command tg_commands[] = {
     {"exec", "FILE | -e CODE", "run a Lua script with the application's modules",
      APP " eval log-level", 0, 1, tg_command_exec},
     {"test", "[FILE...]", "run the application's tests, tests/*_spec.lua",
-     APP " filter json tap junit real-time timeout log-level", 0, 4096, tg_command_test},
+     APP " filter json tap junit live real-time timeout log-level", 0, 4096, tg_command_test},
     {"new", "NAME", "make a folder with a small application", "", 1, 1, tg_command_new},
     {"reload", "", "make the running process load the application anew", INSTANCE " json timeout",
      0, 0, tg_command_reload},

@@ -1,4 +1,4 @@
-/* test: the application's specs, in this process and without a port.
+/* test: the application's specs, in this process and without a port; with --live against a server.
  *
  * Finds the files and makes the place for them: a loop with a fake clock, the application on it
  * (rehearsal.h), stages for tests (stage.h). What a test is, and how results look, is Lua:
@@ -192,7 +192,8 @@ static void push_options(lua_State *L, const struct testing *testing) {  // .. o
   set_text(L, "form", options->json ? "json" : options->tap ? "tap" : "text");
   set_text(L, "filter", options->filter);
   set_text(L, "junit", options->junit);
-  lua_pushboolean(L, options->real_time), lua_setfield(L, -2, "real_time");
+  set_text(L, "live", options->live);
+  lua_pushboolean(L, options->real_time || options->live), lua_setfield(L, -2, "real_time");
   lua_pushboolean(L, options->verbose), lua_setfield(L, -2, "verbose");
   lua_pushboolean(L, options->quiet), lua_setfield(L, -2, "quiet");
   lua_pushboolean(L, terminal), lua_setfield(L, -2, "color");
@@ -213,8 +214,10 @@ static int l_main(lua_State *L) {
   push_options(L, testing), lua_setfield(L, -2, "options");
   lua_rawgeti(L, LUA_REGISTRYINDEX, testing->stages.rehearsal->vm->ref_env);
   lua_setfield(L, -2, "env");
-  lua_call(L, 1, 2);  // passed lost
-  testing->exit = lua_toboolean(L, 1) ? TG_EXIT_OK : TG_EXIT_FAILED;
+  lua_call(L, 1, 3);  // passed lost refused
+  testing->exit = lua_toboolean(L, 1)   ? TG_EXIT_OK
+                  : lua_toboolean(L, 3) ? TG_EXIT_USAGE
+                                        : TG_EXIT_FAILED;
   if (!lua_toboolean(L, 2)) return 0;
   /* A task does not end although it was cancelled: neither can its state. */
   fflush(NULL);

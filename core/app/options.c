@@ -63,6 +63,8 @@ static const struct flag flags[] = {
     {"filter", 0, KIND_TEXT, AT(filter), 0, 0, "TEXT", "run the tests whose names hold TEXT"},
     {"tap", 0, KIND_TRUE, AT(tap), 0, 0, NULL, "print TAP (version 13)"},
     {"junit", 0, KIND_TEXT, AT(junit), 0, 0, "FILE", "write JUnit's XML; - is stdout"},
+    {"live", 0, KIND_TEXT, AT(live), 0, 0, "URL",
+     "make the requests of tests to a server that runs: http://127.0.0.1:8080"},
     {"real-time", 0, KIND_TRUE, AT(real_time), 0, 0, NULL, "sleep for real: no fake clock"},
     {"quiet", 'q', KIND_TRUE, AT(quiet), 0, 0, NULL, "say only what is wrong"},
     {"verbose", 'v', KIND_TRUE, AT(verbose), 0, 0, NULL, "say more"},

@@ -40,6 +40,7 @@ struct tg_options {
   const char *code;   /* exec: -e; NULL */
   const char *filter; /* test: --filter; NULL */
   const char *junit;  /* test: --junit; NULL */
+  const char *live;   /* test: --live; NULL */
   bool tap;           /* test: --tap */
   bool real_time;     /* test: --real-time */
   char **args;        /* what is left, in order; borrowed from argv, whose order this changes */

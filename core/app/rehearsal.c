@@ -215,7 +215,7 @@ int tg_rehearsal_open(struct tg_rehearsal *rehearsal, struct tg_offline *offline
   offline->host.process = rehearsal;
   offline->host.run_job = run_job;
   offline->host.run_on_loop = run_on_loop;
-  if (tg_offline_has_application(offline)) {
+  if (!offline->options->live && tg_offline_has_application(offline)) {
     int exit = tg_offline_load(offline);
     if (exit) return exit;
     offline->settings = offline->generation->config.settings;

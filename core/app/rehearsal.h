@@ -65,8 +65,16 @@ void tg_rehearsal_admit(struct tg_rehearsal *rehearsal, struct tg_rehearsal_gues
 /* It has ended, or wants no worker any more. */
 void tg_rehearsal_leave(struct tg_rehearsal_guest *guest);
 
-/* The awaitable behind tg.test: request(bytes) -> head, body, whole. The upvalue is the rehearsal,
- * as a light userdata. ⏸ */
-int tg_rehearsal_request(lua_State *L);
+/* What is behind tg.test, as functions of Lua; the upvalue is the rehearsal, as a light userdata.
+ *   begin(bytes, in_parts) -> handle   makes a request; the handle ends with its scope
+ *   all(handle) -> head, body, whole   waits until it is over. ⏸ Cancelled: the client is gone
+ *   head(handle) -> head               waits for the head of the answer. ⏸ Cancelled: the same
+ *   piece(handle) -> bytes             waits for the next piece; nil, whole at the end. ⏸
+ *   close_answer(handle)               the client goes away */
+int tg_rehearsal_begin(lua_State *L);
+int tg_rehearsal_all(lua_State *L);
+int tg_rehearsal_head(lua_State *L);
+int tg_rehearsal_piece(lua_State *L);
+int tg_rehearsal_close_answer(lua_State *L);
 
 #endif

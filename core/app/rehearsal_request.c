@@ -1,40 +1,24 @@
 /* One request of a rehearsal: an exchange without a connection.
  *
- * The call is an op. It parses the bytes, lets the server's spine check and route them, and stands
- * in for the client: the port below writes the answer into two buffers. It is done when the
- * exchange is over for everybody, so that a test sees all that its handler has done; a call that
- * was cancelled is a client that went away, and what is left of it ends without anybody. Each
- * request has a server of its own, because that tells when its one exchange is over. */
-#include <lauxlib.h>
+ * It parses the bytes, lets the server's spine check and route them, and stands in for the client:
+ * the port below writes the answer into two buffers, and a handler that is faster than one who
+ * reads it piece by piece has to wait. It is over when the exchange is over for everybody, so that
+ * a test sees all that its handler has done. What a client who went away has left behind ends
+ * without anybody. Each request has a server of its own, because that tells when its one exchange
+ * is over. */
+#include "app/rehearsal_request.h"
+
 #include <stdlib.h>
 
-#include "app/rehearsal.h"
 #include "base/check.h"
 #include "bind/handler.h"
 #include "http/response.h"
-#include "script/error.h"
-#include "script/op.h"
-#include "server/server.h"
 
-struct request {
-  struct tg_op op;
-  struct tg_rehearsal_guest guest;
-  struct tg_loop_job begin, over;
-  struct tg_server server;
-  struct tg_exchange *exchange; /* NULL before it began, and after it is over */
-  struct tg_buffer bytes;       /* what the client sends */
-  struct tg_buffer head, body;  /* what it gets */
-  bool running;                 /* its jobs or its exchange are still to come to an end */
-  bool cut;                     /* the answer broke off */
-  bool dropped;                 /* the client is gone */
-  bool taken; /* the task has its answer, or wants none: whoever is last frees it */
-};
-
-static struct request *of(const struct tg_exchange *exchange) {
-  return TG_CONTAINER(exchange->server, struct request, server);
+static struct tg_rehearsal_request *of(const struct tg_exchange *exchange) {
+  return TG_CONTAINER(exchange->server, struct tg_rehearsal_request, server);
 }
 
-static struct tg_loop *loop_of(struct request *request) {
+static struct tg_loop *loop_of(struct tg_rehearsal_request *request) {
   return &request->guest.rehearsal->offline->loop;
 }
 
@@ -46,7 +30,7 @@ static bool bodiless(const struct tg_exchange *exchange, int status) {
 
 static tg_status write_head(struct tg_exchange *exchange, const struct tg_answer *answer,
                             uint64_t length) {
-  struct request *request = of(exchange);
+  struct tg_rehearsal_request *request = of(exchange);
   if (exchange->answer_done || exchange->head_sent) return TG_ECONFLICT;
   if (answer->status < 200 || answer->status > 599) return TG_EINVALID;
   if (request->dropped) return TG_ECLOSED;
@@ -69,7 +53,8 @@ static tg_status near_respond(struct tg_exchange *exchange, const struct tg_answ
     status = tg_buffer_append(&of(exchange)->body, answer->body.ptr, answer->body.len);
   if (status) return status;
   exchange->sent_bytes = answer->body.len;
-  exchange->head_sent = exchange->answer_done = true;
+  exchange->head_sent = exchange->answer_done = of(exchange)->head_out = true;
+  tg_rehearsal_client_wake(of(exchange));
   return TG_OK;
 }
 
@@ -80,9 +65,13 @@ static tg_status near_begin(struct tg_exchange *exchange, const struct tg_answer
   return status;
 }
 
+static bool is_full(const struct tg_rehearsal_request *request) {
+  return request->in_parts && tg_buffer_size(&request->body) >= TG_REHEARSAL_BODY_HIGH;
+}
+
 static tg_status sink_write(struct tg_sink *sink, struct tg_slice bytes) {
   struct tg_exchange *exchange = TG_CONTAINER(sink, struct tg_exchange, sink);
-  struct request *request = of(exchange);
+  struct tg_rehearsal_request *request = of(exchange);
   if (request->dropped || exchange->answer_done) return TG_ECLOSED;
   if (exchange->promised != UINT64_MAX && bytes.len > exchange->promised - exchange->sent_bytes)
     return TG_ETOO_LARGE;
@@ -90,30 +79,38 @@ static tg_status sink_write(struct tg_sink *sink, struct tg_slice bytes) {
                          ? TG_OK
                          : tg_buffer_append(&request->body, bytes.ptr, bytes.len);
   if (status) return status;
-  exchange->head_sent = true;
+  exchange->head_sent = request->head_out = true;
   exchange->sent_bytes += bytes.len;
-  return TG_OK;
+  tg_rehearsal_client_wake(request);
+  return is_full(request) ? TG_EAGAIN : TG_OK;
 }
 
 static void sink_drained(struct tg_sink *sink, tg_sink_cb done, void *owner) {
   struct tg_exchange *exchange = TG_CONTAINER(sink, struct tg_exchange, sink);
-  done(owner, of(exchange)->dropped ? TG_ECLOSED : TG_OK);
+  const struct tg_rehearsal_request *request = of(exchange);
+  if (request->dropped || !is_full(request)) {
+    done(owner, request->dropped ? TG_ECLOSED : TG_OK);
+    return;
+  }
+  exchange->drained = done;
+  exchange->drained_owner = owner;
 }
 
 static void sink_cancel(struct tg_sink *sink) {
-  (void)sink;
+  TG_CONTAINER(sink, struct tg_exchange, sink)->drained = NULL;
 }
 
 static void near_end(struct tg_exchange *exchange, tg_status status) {
   if (exchange->answer_done) return;
   bool is_short = exchange->promised != UINT64_MAX && exchange->sent_bytes != exchange->promised &&
                   !bodiless(exchange, exchange->status);
-  exchange->head_sent = exchange->answer_done = true;
+  exchange->head_sent = exchange->answer_done = of(exchange)->head_out = true;
   if (status || is_short) of(exchange)->cut = true;
+  tg_rehearsal_client_wake(of(exchange));
 }
 
 static void near_finish(struct tg_exchange *exchange) {
-  struct request *request = of(exchange);
+  struct tg_rehearsal_request *request = of(exchange);
   if (!exchange->answer_done) tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
   tg_rehearsal_leave(&request->guest);
   tg_exchange_local.finish(exchange);
@@ -130,7 +127,7 @@ static int run_ref(const struct tg_vm *vm, const struct tg_exchange *exchange) {
 }
 
 static void begin_in_worker(struct tg_rehearsal_guest *guest, struct tg_vm *vm, const char *why) {
-  struct request *request = TG_CONTAINER(guest, struct request, guest);
+  struct tg_rehearsal_request *request = TG_CONTAINER(guest, struct tg_rehearsal_request, guest);
   struct tg_exchange *exchange = request->exchange;
   if (vm && !request->dropped) {
     tg_handler_start(vm, exchange, run_ref(vm, exchange));
@@ -142,7 +139,7 @@ static void begin_in_worker(struct tg_rehearsal_guest *guest, struct tg_vm *vm, 
 }
 
 static void handle(struct tg_exchange *exchange) {
-  struct request *request = of(exchange);
+  struct tg_rehearsal_request *request = of(exchange);
   struct tg_rehearsal *rehearsal = request->guest.rehearsal;
   if (exchange->route->pool >= 0) {
     request->guest.begin = begin_in_worker;
@@ -153,7 +150,7 @@ static void handle(struct tg_exchange *exchange) {
 }
 
 static const struct tg_routing *acquire(struct tg_server *server) {
-  struct request *request = TG_CONTAINER(server, struct request, server);
+  struct tg_rehearsal_request *request = TG_CONTAINER(server, struct tg_rehearsal_request, server);
   struct tg_rehearsal *rehearsal = request->guest.rehearsal;
   rehearsal->routing = rehearsal->offline->generation->routing;
   rehearsal->routing.handle = handle;
@@ -169,7 +166,7 @@ static void release(struct tg_server *server, const struct tg_routing *routing) 
 
 /* Reads the message to its end; false when it is malformed. What is longer than the route takes,
  * the spine refuses by its length. */
-static bool parse(struct request *request) {
+static bool parse(struct tg_rehearsal_request *request) {
   struct tg_exchange *exchange = request->exchange;
   struct tg_slice bytes = tg_buffer_slice(&request->bytes);
   for (;;) {
@@ -201,7 +198,7 @@ static void refuse(struct tg_exchange *exchange) {
 }
 
 static void on_begin(struct tg_loop_job *job) {
-  struct request *request = TG_CONTAINER(job, struct request, begin);
+  struct tg_rehearsal_request *request = TG_CONTAINER(job, struct tg_rehearsal_request, begin);
   struct tg_exchange *exchange = tg_server_take_exchange(&request->server, NULL);
   if (!exchange) {
     tg_loop_post(loop_of(request), &request->over);
@@ -222,70 +219,27 @@ static void on_begin(struct tg_loop_job *job) {
 
 /* ---- the end ---- */
 
-static void free_request(struct request *request) {
-  tg_server_deinit(&request->server);
-  tg_buffer_deinit(&request->bytes);
-  tg_buffer_deinit(&request->head);
-  tg_buffer_deinit(&request->body);
-  free(request);
-}
-
 /* The exchange was given back: from a job, because its server is still on the C stack. */
 static void on_drained(struct tg_server *server) {
-  struct request *request = TG_CONTAINER(server, struct request, server);
+  struct tg_rehearsal_request *request = TG_CONTAINER(server, struct tg_rehearsal_request, server);
   request->exchange = NULL;
   tg_loop_post(loop_of(request), &request->over);
 }
 
 static void on_over(struct tg_loop_job *job) {
-  struct request *request = TG_CONTAINER(job, struct request, over);
+  struct tg_rehearsal_request *request = TG_CONTAINER(job, struct tg_rehearsal_request, over);
   request->running = false;
-  if (!request->dropped)
-    tg_op_complete(&request->op);
-  else if (request->taken)
-    free_request(request);
+  tg_rehearsal_client_wake(request);
+  tg_rehearsal_request_free_unused(request);
 }
 
-static void cancel(struct tg_op *op) {
-  struct request *request = TG_CONTAINER(op, struct request, op);
-  if (!request->exchange && !tg_list_empty(&request->begin.link)) {
-    tg_loop_job_remove(&request->begin); /* it has not begun */
-    request->running = false;
-  } else if (request->exchange) {
-    request->dropped = true;
-    tg_exchange_lose(request->exchange, TG_EDISCONNECT);
-  } else {
-    return; /* it is over, and completes by itself */
-  }
-  tg_op_complete(op);
-}
+/* ---- life ---- */
 
-static int finish(struct tg_op *op, lua_State *L) {
-  struct request *request = TG_CONTAINER(op, struct request, op);
-  bool cancelled = op->cancelled && (request->dropped || !request->head.len);
-  if (!L || cancelled) {
-    request->taken = true;
-    if (!request->running) free_request(request);
-    if (L) tg_op_throw_cancelled(L);
-    return 0;
-  }
-  /* Memory may be gone while these are pushed: then the request is, too, a few bytes of a test. */
-  lua_pushlstring(L, request->head.data ? request->head.data : "", request->head.len);
-  lua_pushlstring(L, request->body.len ? request->body.data : "", request->body.len);
-  lua_pushboolean(L, !request->cut);
-  free_request(request);
-  return 3;
-}
-
-static const struct tg_op_kind kind = {.name = "tg.test", .cancel = cancel, .finish = finish};
-
-/* ---- the call ---- */
-
-static struct request *new_request(struct tg_rehearsal *rehearsal, struct tg_slice bytes) {
-  struct request *request = calloc(1, sizeof *request);
+struct tg_rehearsal_request *tg_rehearsal_request_new(struct tg_rehearsal *rehearsal,
+                                                      struct tg_slice bytes) {
+  struct tg_rehearsal_request *request = calloc(1, sizeof *request);
   if (!request) return NULL;
   struct tg_offline *offline = rehearsal->offline;
-  tg_op_init(&request->op, &kind);
   tg_server_init(&request->server, &offline->loop, &offline->settings);
   request->server.acquire = acquire;
   request->server.release = release;
@@ -296,22 +250,33 @@ static struct request *new_request(struct tg_rehearsal *rehearsal, struct tg_sli
   tg_list_init(&request->guest.link);
   tg_loop_job_init(&request->begin, on_begin);
   tg_loop_job_init(&request->over, on_over);
+  tg_list_init(&request->owned.link);
   if (tg_buffer_append(&request->bytes, bytes.ptr, bytes.len) == TG_OK) return request;
-  free_request(request);
+  tg_rehearsal_request_free_unused(request);
   return NULL;
 }
 
-int tg_rehearsal_request(lua_State *L) {
-  struct tg_rehearsal *rehearsal = lua_touserdata(L, lua_upvalueindex(1));
-  struct tg_slice bytes;
-  bytes.ptr = luaL_checklstring(L, 1, &bytes.len);
-  if (!rehearsal->offline->generation)
-    tg_error_throw(L, "not_available", "tg.test: there are no routes: no folder routes in %s",
-                   rehearsal->offline->host.app_dir);
-  tg_op_begin(L);
-  struct request *request = new_request(rehearsal, bytes);
-  if (!request) tg_error_throw(L, "out_of_memory", "tg.test: no memory");
+void tg_rehearsal_request_free_unused(struct tg_rehearsal_request *request) {
+  if (request->running || request->wait || request->handle) return;
+  tg_server_deinit(&request->server);
+  tg_buffer_deinit(&request->bytes);
+  tg_buffer_deinit(&request->head);
+  tg_buffer_deinit(&request->body);
+  free(request);
+}
+
+void tg_rehearsal_request_start(struct tg_rehearsal_request *request) {
   request->running = true;
   tg_loop_post(loop_of(request), &request->begin);
-  return tg_op_suspend(L, &request->op);
+}
+
+void tg_rehearsal_request_drop(struct tg_rehearsal_request *request) {
+  if (!request->running) return;
+  request->dropped = true;
+  if (!request->exchange && !tg_list_empty(&request->begin.link)) {
+    tg_loop_job_remove(&request->begin); /* it has not begun */
+    request->running = false;
+  } else if (request->exchange) {
+    tg_exchange_lose(request->exchange, TG_EDISCONNECT);
+  }
 }

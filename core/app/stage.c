@@ -339,6 +339,14 @@ static int l_elapsed(lua_State *L) {
   return 1;
 }
 
+static void push_functions(lua_State *L, const luaL_Reg *row, void *upvalue) {  // .. table
+  for (; row->name; row++) {
+    lua_pushlightuserdata(L, upvalue);
+    lua_pushcclosure(L, row->func, 1);
+    lua_setfield(L, -2, row->name);
+  }
+}
+
 void tg_stages_push(lua_State *L, struct tg_stages *stages) {  // .. table
   lua_newtable(L);
   lua_setfield(L, LUA_REGISTRYINDEX, PLACES);
@@ -349,15 +357,15 @@ void tg_stages_push(lua_State *L, struct tg_stages *stages) {  // .. table
                                        {"references", l_references},
                                        {"elapsed", l_elapsed},
                                        {NULL, NULL}};
-  lua_newtable(L);
-  for (const luaL_Reg *function = functions; function->name; function++) {
-    lua_pushlightuserdata(L, stages);
-    lua_pushcclosure(L, function->func, 1);
-    lua_setfield(L, -2, function->name);
-  }
-  lua_pushlightuserdata(L, stages->rehearsal);
-  lua_pushcclosure(L, tg_rehearsal_request, 1);
-  lua_setfield(L, -2, "request");
+  static const luaL_Reg requests[] = {
+      {"begin", tg_rehearsal_begin},        {"all", tg_rehearsal_all},
+      {"head", tg_rehearsal_head},          {"piece", tg_rehearsal_piece},
+      {"close", tg_rehearsal_close_answer}, {NULL, NULL}};
+  lua_newtable(L);  // .. table
+  push_functions(L, functions, stages);
+  lua_newtable(L);  // .. table requests
+  push_functions(L, requests, stages->rehearsal);
+  lua_setfield(L, -2, "requests");  // .. table
 }
 
 /* ---- life ---- */

@@ -39,7 +39,7 @@ void tg_stages_deinit(struct tg_stages *stages);
  *   clock(real)            the clock for the next test: one that jumps, or the real one
  *   references()           number of values that C keeps in the registry
  *   elapsed()              real seconds since some moment
- *   request(bytes)         tg_rehearsal_request */
+ *   requests               a table: begin, all, head, piece, close of rehearsal.h */
 void tg_stages_push(lua_State *L, struct tg_stages *stages);
 
 #endif

@@ -1,135 +1,236 @@
--- tg.test: requests of the application, in this process and without a port. Works in `tidegate test`.
+-- tg.test: requests of the application, in this process and without a port, or of a live server (--live). Works in
+-- `tidegate test`. How a request reaches the application is core.testing.send (_core/testing.lua); WebSockets of tests
+-- will be a method of the client that takes the same way.
 
 local core = require "tidegate._core.core"
 local tg = require "tidegate"
 
 local throw = core.error_throw
-local json = tg.json
 
-local M = {}
-
-local function misuse(text)
-  error(core.caller(1) .. ": " .. text, 0)
+-- What works in tests only; a module that routes may touch stays small where there are none.
+local function part(name)
+  if not core.testing then
+    throw("not_available", "tg.test: works in `tidegate test` only")
+  end
+  return require("tidegate._core." .. name)
 end
+
+--- @class tidegate.test
+--- @field live boolean do the tests run against a live server (`--live`)?
+local M = {}
 
 --- @class tidegate.test_options
 --- @field headers? table<string, string|number> header fields of the request
---- @field query? table<string, string|number|boolean> is added to the path, encoded
+--- @field query? table<string, any> is added to the path, encoded; a list is a name that comes again
 --- @field json? any the body, as JSON; its content type is set
---- @field form? table<string, string|number> the body, as a form; its content type is set
+--- @field form? table<string, any> the body, as a form; its content type is set
+--- @field files? table<string, table> files of a form: {filename=, type=, body=}, or a list of those; with `form` both
+---   are one multipart body
 --- @field body? string the body as it stands
+--- @field cookies? table<string, string> are sent besides those of the client's jar
+--- @field follow? boolean follow redirects of the same server, ten at most
+--- @field stream? boolean return when the head is there; the body is read by `chunks`, `lines` and `events`
+--- @field timeout? number seconds until the answer is there, with `stream` until its head is; else `timeout` is raised
 
---- @class tidegate.test_response
---- @field status integer
---- @field headers table<string, string> names in any case; of fields that came twice the values, a comma between
---- @field complete boolean false: the answer was broken off, as by an error in the middle of a stream
-local Response = {}
-Response.__index = Response
+--- @class tidegate.test_client_options
+--- @field headers? table<string, string|number> of each request; a request may give others
+--- @field cookies? boolean keep cookies (true)
+--- @field base? string is put before each path: "/v1"
+--- @field override? table<any, any> as `tg.test.override` for each
+--- @field follow? boolean
+--- @field timeout? number
 
---- The body.
---- @return string
-function Response:text()
-  return self._body
+--- @class tidegate.ServerSentEvent
+--- @field event string its type; "message" where it names none
+--- @field data string its lines, a line feed between them
+--- @field id string the last id that came up to it; "" before the first
+--- @field retry integer? milliseconds after which to come back, where it says so
+
+--- A client with cookies and defaults of its own. `head` and `options` as methods, too.
+--- @class tidegate.TestClient
+--- @field cookies tidegate.CookieJar|nil
+local Client = {}
+Client.__index = Client
+
+local REDIRECTS_MAX = 10
+
+-- --- one request -------------------------------------------------------------------------------------------------
+
+-- Where a request goes to, as cookies see it.
+local function place_of(request)
+  local host = tostring(request.fields.host[2]):lower():gsub(":%d+$", "")
+  return { host = host:match("^%[(.*)%]$") or host, path = request.path:match("^[^?]*"), secure = false }
 end
 
---- The body, read as JSON.
---- @return any
-function Response:json()
-  return json.decode(self._body)
+local function cookie_field(client, request, given)
+  local out, seen = {}, {}
+  for _, name in ipairs(require("tidegate._pure.sorted_keys")(given or {})) do
+    local value = tostring(given[name])
+    if tostring(name):find("[%c ;=,]") or value:find("[%c;]") then
+      throw("bad_header", "tg.test: the cookie '" .. tostring(name):gsub("%c", "?") .. "' cannot be sent")
+    end
+    seen[tostring(name)] = true
+    out[#out + 1] = name .. "=" .. value
+  end
+  for _, cookie in ipairs(client.cookies and client.cookies:_for(place_of(request)) or {}) do
+    if not seen[cookie.name] then
+      out[#out + 1] = cookie.name .. "=" .. cookie.value
+    end
+  end
+  return out[1] and table.concat(out, "; ") or nil
 end
 
-local any_case = {
-  __index = function(headers, name)
-    local lower = type(name) == "string" and name:lower()
-    return lower and lower ~= name and rawget(headers, lower) or nil
-  end,
+-- One request and its answer; what a test that fails will show.
+local function send(client, request, opts)
+  local requests, last = part("test_request"), { line = request.method .. " " .. request.path }
+  core.testing.last = last
+  local cookies = not request.fields.cookie and cookie_field(client, request, opts.cookies) or nil
+  local bytes = requests.bytes(request, cookies)
+  local head, body, whole = core.testing.send(request.method, bytes, opts.stream or false)
+  local res = part("test_answer").new(request, head, body, whole)
+  last.status, last.body = res.status, res._text or nil
+  if client.cookies then
+    client.cookies:_store(res:all("set-cookie"), place_of(request))
+  end
+  return res
+end
+
+local function perform(client, request, opts)
+  local res = send(client, request, opts)
+  for _ = 1, opts.follow and REDIRECTS_MAX + 1 or 0 do
+    request = part("test_request").follow(request, res.status, res.headers.location)
+    if not request then
+      return res
+    end
+    res:close()
+    res = send(client, request, opts)
+  end
+  if opts.follow then
+    throw("redirects", ("tg.test: more than %d redirects, the last one from %s"):format(REDIRECTS_MAX, res.path))
+  end
+  return res
+end
+
+-- What a request does not say, the client does.
+local function with_defaults(client, opts)
+  local out = {}
+  for key, value in pairs(opts) do
+    out[key] = value
+  end
+  if out.follow == nil then
+    out.follow = client._follow
+  end
+  out.timeout = out.timeout or client._timeout
+  return out
+end
+
+local function request(client, method, path, opts)
+  local what, requests = "tg.test.request", part("test_request")
+  requests.check(what, method, path, opts == nil and {} or opts)
+  opts = with_defaults(client, opts or {})
+  if client._base and path ~= "*" then
+    path = client._base .. path
+  end
+  local made = requests.new(what, method, path, opts, client._headers)
+  if opts.timeout then
+    return tg.timeout(opts.timeout, perform, client, made, opts)
+  end
+  return perform(client, made, opts)
+end
+
+-- --- clients -----------------------------------------------------------------------------------------------------
+
+local client_options = {
+  headers = "table", cookies = "boolean", base = "string", override = "table", follow = "boolean", timeout = "number",
 }
 
-local function read_head(head)
-  local status = tonumber(head:match("^HTTP/1%.1 (%d%d%d)"))
-  if not status then
-    throw("out_of_memory", "tg.test: no memory was left for an answer")
+--- A client that keeps cookies and has defaults for its requests.
+--- @param opts? tidegate.test_client_options
+--- @return tidegate.TestClient
+function M.client(opts)
+  opts = opts or {}
+  part("test_request").check_options("tg.test.client", opts, client_options)
+  local base = opts.base and opts.base:gsub("/$", "") or nil
+  if base and base ~= "" and (base:sub(1, 1) ~= "/" or base:find("[%c ?#]")) then
+    error(core.caller(1) .. ": tg.test.client: base is a path, such as \"/v1\"", 0)
   end
-  local headers = setmetatable({}, any_case)
-  for name, value in head:gmatch("\r\n([^:\r\n]+): ?([^\r\n]*)") do
-    name = name:lower()
-    local old = rawget(headers, name)
-    headers[name] = old and old .. ", " .. value or value
+  for dep, fake in pairs(opts.override or {}) do
+    M.override(dep, fake)
   end
-  return status, headers
+  return setmetatable({
+    cookies = opts.cookies ~= false and require("tidegate._pure.cookie_jar").new(tg.time) or nil,
+    _headers = opts.headers, _base = base, _follow = opts.follow or false, _timeout = opts.timeout,
+  }, Client)
 end
 
-local function encode(text)
-  return (tostring(text):gsub("[^%w._~-]", function(byte)
-    return ("%%%02X"):format(byte:byte())
-  end))
+--- Makes a request and returns its answer. ⏸
+--- @param method string
+--- @param path string begins with "/", with its query, encoded
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:request(method, path, opts)
+  return request(self, method, path, opts)
 end
 
-local function encode_pairs(values)
-  local names, out = {}, {}
-  for name in pairs(values) do
-    names[#names + 1] = tostring(name)
-  end
-  table.sort(names)
-  for index, name in ipairs(names) do
-    out[index] = encode(name) .. "=" .. encode(values[name])
-  end
-  return table.concat(out, "&")
+--- GET. ⏸
+--- @param path string
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:get(path, opts)
+  return request(self, "GET", path, opts)
 end
 
-local known = { headers = true, query = true, json = true, form = true, body = true }
-
-local function check_options(what, opts)
-  local bodies = 0
-  for key in pairs(opts) do
-    if not known[key] then
-      local names = { "headers", "query", "json", "form", "body" }
-      local hint = require("tidegate._pure.suggest").phrase(tostring(key), names)
-      misuse(("%s: there is no option '%s'%s"):format(what, tostring(key), hint))
-    elseif key == "json" or key == "form" or key == "body" then
-      bodies = bodies + 1
-    end
-  end
-  if bodies > 1 then
-    misuse(what .. ": give one of json, form and body")
-  end
+--- POST. ⏸
+--- @param path string
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:post(path, opts)
+  return request(self, "POST", path, opts)
 end
 
--- The body and its content type, if it has one.
-local function body_of(opts)
-  if opts.json ~= nil then
-    return json.encode(opts.json), "application/json"
-  elseif opts.form ~= nil then
-    return encode_pairs(opts.form), "application/x-www-form-urlencoded"
-  end
-  return opts.body
+--- PUT. ⏸
+--- @param path string
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:put(path, opts)
+  return request(self, "PUT", path, opts)
 end
 
-local function write_request(what, method, path, opts)
-  local body, kind = body_of(opts)
-  if opts.query then
-    path = path .. (path:find("?", 1, true) and "&" or "?") .. encode_pairs(opts.query)
-  end
-  local lines, given = { method .. " " .. path .. " HTTP/1.1" }, {}
-  for name, value in pairs(opts.headers or {}) do
-    name, value = tostring(name), tostring(value)
-    if name:find("[^%w!#$%%&'*+.^_`|~-]") or name == "" or value:find("[%z\1-\8\10-\31\127]") then
-      throw("bad_header", ("%s: the header '%s' cannot be sent"):format(what, (name:gsub("%c", "?"))))
-    end
-    given[name:lower()] = true
-    lines[#lines + 1] = name .. ": " .. value
-  end
-  if not given.host then
-    lines[#lines + 1] = "Host: localhost"
-  end
-  if kind and not given["content-type"] then
-    lines[#lines + 1] = "Content-Type: " .. kind
-  end
-  if body and not given["content-length"] then
-    lines[#lines + 1] = "Content-Length: " .. #body
-  end
-  return table.concat(lines, "\r\n") .. "\r\n\r\n" .. (body or "")
+--- PATCH. ⏸
+--- @param path string
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:patch(path, opts)
+  return request(self, "PATCH", path, opts)
 end
+
+--- DELETE. ⏸
+--- @param path string
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:delete(path, opts)
+  return request(self, "DELETE", path, opts)
+end
+
+--- HEAD. ⏸
+--- @param path string
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:head(path, opts)
+  return request(self, "HEAD", path, opts)
+end
+
+--- OPTIONS. ⏸
+--- @param path string
+--- @param opts? tidegate.test_options
+--- @return tidegate.test_response
+function Client:options(path, opts)
+  return request(self, "OPTIONS", path, opts)
+end
+
+-- --- without a client --------------------------------------------------------------------------------------------
+
+local plain = setmetatable({ _follow = false }, Client)
 
 --- Makes a request of the application and returns its answer. ⏸ A call that is cancelled is a client that goes away.
 --- @param method string
@@ -137,30 +238,15 @@ end
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.request(method, path, opts)
-  local what = "tg.test.request"
-  if not core.testing then
-    throw("not_available", "tg.test: works in `tidegate test` only")
-  elseif type(method) ~= "string" or method == "" or method:find("[^%u%l%d_-]") then
-    misuse(what .. ": the method is a word, such as \"GET\"")
-  elseif type(path) ~= "string" or path:sub(1, 1) ~= "/" and path ~= "*" or path:find("[%c ]") then
-    misuse(what .. ": the path begins with / and has no spaces; encode them as %20")
-  elseif opts ~= nil and type(opts) ~= "table" then
-    misuse(what .. ": the options are a table {headers=, query=, json=, form=, body=}")
-  end
-  check_options(what, opts or {})
-  local head, body, complete = core.take(core.testing.request(write_request(what, method, path, opts or {})))
-  local status, headers = read_head(head)
-  return setmetatable({ status = status, headers = headers, complete = complete, _body = body }, Response)
+  return request(plain, method, path, opts)
 end
-
-local request = M.request
 
 --- GET. ⏸
 --- @param path string
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.get(path, opts)
-  return request("GET", path, opts)
+  return request(plain, "GET", path, opts)
 end
 
 --- HEAD. ⏸
@@ -168,7 +254,7 @@ end
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.head(path, opts)
-  return request("HEAD", path, opts)
+  return request(plain, "HEAD", path, opts)
 end
 
 --- POST. ⏸
@@ -176,7 +262,7 @@ end
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.post(path, opts)
-  return request("POST", path, opts)
+  return request(plain, "POST", path, opts)
 end
 
 --- PUT. ⏸
@@ -184,7 +270,7 @@ end
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.put(path, opts)
-  return request("PUT", path, opts)
+  return request(plain, "PUT", path, opts)
 end
 
 --- PATCH. ⏸
@@ -192,7 +278,7 @@ end
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.patch(path, opts)
-  return request("PATCH", path, opts)
+  return request(plain, "PATCH", path, opts)
 end
 
 --- DELETE. ⏸
@@ -200,7 +286,7 @@ end
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.delete(path, opts)
-  return request("DELETE", path, opts)
+  return request(plain, "DELETE", path, opts)
 end
 
 --- OPTIONS. ⏸
@@ -208,7 +294,30 @@ end
 --- @param opts? tidegate.test_options
 --- @return tidegate.test_response
 function M.options(path, opts)
-  return request("OPTIONS", path, opts)
+  return request(plain, "OPTIONS", path, opts)
 end
 
-return M
+-- --- overrides ---------------------------------------------------------------------------------------------------
+
+--- Puts something in the place of a dependency, wherever it is needed, until the test ends; in a `setup` until its
+--- block does. Against a live server the test is skipped.
+--- @param dep any what `tg.dep` has returned
+--- @param fake any a function (req, d) that returns the value, or another dependency
+function M.override(dep, fake)
+  part("overrides").set(dep, fake)
+end
+
+return setmetatable(M, {
+  __index = function(_, key)
+    if key == "live" then
+      return core.testing ~= nil and core.testing.live or false
+    end
+  end,
+  -- tg.test{ override = { [dep] = fake } }
+  __call = function(_, opts)
+    part("test_request").check_options("tg.test", opts, { override = "table" })
+    for dep, fake in pairs(opts.override or {}) do
+      M.override(dep, fake)
+    end
+  end,
+})

@@ -140,6 +140,12 @@ function M.new_env(state, shared)
   return setmetatable(env, { __index = shared })
 end
 
+--- Gives the running test up, as pending() does.
+--- @param reason string
+function M.skip(reason)
+  error(setmetatable({ pending = pending_mark, message = reason }, assertion_meta), 0)
+end
+
 --- Has the test been given up by pending()? The reason, or nil.
 --- @param raised any
 --- @return string?

@@ -6,11 +6,14 @@ local core = require "tidegate._core.core"
 
 local M = {}
 
+local BODY_SHOWN = 400 -- bytes
+
 --- @class tidegate.TestFailure
 --- @field message string
 --- @field file string?
 --- @field line integer?
 --- @field traceback string?
+--- @field exchange table? the last request of the test: line, status, body
 
 --- A failure as it is shown: message, place, and the source around it.
 --- @param failure tidegate.TestFailure
@@ -19,6 +22,17 @@ local M = {}
 function M.render(failure, sources)
   local source = failure.file and sources[failure.file]
   return caret.render(failure.column and failure or compile.mark_line(failure, source), source)
+end
+
+--- What is shown of the last request of a test: line, status and the beginning of the body.
+--- @param exchange table?
+--- @return table?
+function M.shorten(exchange)
+  local body = exchange and exchange.body
+  if body and #body > BODY_SHOWN then
+    body = ("%s ... (%d bytes)"):format(body:sub(1, BODY_SHOWN), #body)
+  end
+  return exchange and { line = exchange.line, status = exchange.status, body = body }
 end
 
 -- The user's lines of a traceback; nil where there is one at most, which is shown anyway.

@@ -2,14 +2,18 @@
 --
 -- A spec file is run once to learn its blocks and tests; then each test runs in a task of a stage of its own
 -- (core/app/stage.h), with the hooks of the blocks around it. A block that has a setup or a teardown has a stage, too,
--- inside of which those of its tests are. What outlives a stage is a leak, and fails the test.
+-- inside of which those of its tests are. What outlives a stage is a leak, and fails the test. What tests put in the
+-- place of dependencies (core.overrides) ends with its stage, too.
 
 local compile = require "tidegate._core.compile"
 local core = require "tidegate._core.core"
 local failures = require "tidegate._core.test_failure"
+local live_client = require "tidegate._core.live_client"
 local report = require "tidegate._pure.test_report"
+local sorted_keys = require "tidegate._pure.sorted_keys"
 local spec_file = require "tidegate._core.spec_file"
 local tasks = require "tidegate._core.tasks"
+local ways = require "tidegate._core.test_ways"
 
 local REFERENCES_MAX = 32 -- that a test may add to the registry: what is opened once a state
 
@@ -25,6 +29,7 @@ function Run:add(result)
     result.rendered = failures.render(failure, self.sources)
     result.place = failure.file and failure.file .. ":" .. (failure.line or 0) or nil
     result.traceback = failure.traceback
+    result.exchange = failures.shorten(failure.exchange)
     result.failure = nil
   end
   local list = self.results
@@ -97,8 +102,17 @@ function Run:more_references(before)
   return more
 end
 
+-- Begins a stage; `words` of specs that change the application work until it ends.
+function Run:open(is_for_tests)
+  self.stage.open()
+  self.overrides[#self.overrides + 1] = { before = core.overrides }
+  core.testing.stage = is_for_tests
+end
+
 -- Ends the stage; what was left, or nil. True when nothing can run any more.
 function Run:close(references, allowed)
+  core.overrides = table.remove(self.overrides).before
+  core.testing.stage = #self.overrides > 0
   local leaks, lost = self.stage.close()
   if lost then
     self.lost = true
@@ -118,6 +132,30 @@ function Run:is_real(options)
   return self.options.real_time or options.clock == "real"
 end
 
+local needs = {
+  fake_clock = "needs a fake clock",
+  overrides = "overrides dependencies",
+  in_process = "needs the application in its own process",
+}
+
+-- Why a test cannot run where it is, or nil; a second value where it asks for what does not exist.
+function Run:skip_reason(options)
+  local requires = options.requires or {}
+  local live = core.testing.live
+  for _, name in ipairs(type(requires) == "table" and requires or { requires }) do
+    if not needs[name] then
+      return nil, ("requires: there is no '%s'; there are %s"):format(tostring(name),
+        table.concat(sorted_keys(needs), ", "))
+    elseif live then
+      return needs[name] .. ", and the server is live"
+    end
+  end
+  if live and options.clock == "fake" then
+    return needs.fake_clock .. ", and the server is live"
+  end
+  return self.skip
+end
+
 -- Runs a test in a stage of its own: what failed, what was left, and how long it took.
 function Run:perform(test, block, real)
   local chain, outer = {}, block
@@ -129,7 +167,8 @@ function Run:perform(test, block, real)
   local references = stage.references()
   local begun = stage.elapsed()
   stage.clock(real)
-  stage.open()
+  self:open(true)
+  core.testing.last = nil
   state.running = test
   local seconds = tonumber(test.options.timeout) or self.options.timeout
   local ok, err, why = stage.run(function()
@@ -141,6 +180,9 @@ function Run:perform(test, block, real)
     outcome.failure = { message = failures.describe_why(why, seconds, err), file = before.file, line = before.line }
   end
   self.lost = why == "lost"
+  if outcome.failure then
+    outcome.failure.exchange = core.testing.last
+  end
   outcome.leaks = not self.lost and self:close(references, test.options.leaks) or nil
   if self.lost and not outcome.failure then
     outcome.failure = { message = failures.describe_why("lost"), file = test.file, line = test.line }
@@ -154,10 +196,14 @@ function Run:test(test, block)
   local result = { name = name, file = file, line = line, status = "passed", seconds = 0 }
   local real, problem = self:is_real(test.options)
   test.file, test.line, test.finally = file, line, {}
+  local skip, mistake = self:skip_reason(test.options)
+  problem = problem or mistake
   if self.options.filter and not name:find(self.options.filter, 1, true) then
     return
   elseif not test.fn then
     result.status = "pending"
+  elseif skip then
+    result.status, result.message = "pending", skip
   elseif problem then
     result.status, result.failure = "error", { message = problem, file = file, line = line }
   else
@@ -185,9 +231,9 @@ end
 
 -- Runs a hook of a block, or a file, in the stage that is open; on failure a row for the report.
 function Run:hook(f)
-  local ok, failure
+  local ok, failure, raised
   local ended, err, why = self.stage.run(function()
-    ok, failure = failures.guarded(self.sources, f)
+    ok, failure, raised = failures.guarded(self.sources, f)
   end, self.options.timeout)
   if not ended then
     self.lost = why == "lost"
@@ -196,6 +242,7 @@ function Run:hook(f)
   end
   if not ok then
     failure.file = failure.file or self.file
+    failure.pending = spec_file.pending_reason(raised)
     return failure
   end
 end
@@ -229,17 +276,19 @@ function Run:block(block)
     return self:items(block)
   end
   local name = spec_file.full_name(block.outer, block.name or block.file)
-  local stage, failure = self.stage, nil
+  local stage, failure, outer_skip = self.stage, nil, self.skip
   stage.clock(self.options.real_time)
-  stage.open()
+  self:open(true)
   for _, hook in ipairs(block.setup) do
     failure = failure or self:hook(hook)
   end
-  if failure then
+  self.skip = failure and failure.pending or outer_skip
+  if failure and not failure.pending then
     self:fail(name .. " (setup)", failure)
   else
     self:items(block)
   end
+  self.skip = outer_skip
   for _, hook in ipairs(block.teardown) do
     failure = not self.lost and self:hook(hook) or nil
     if failure then
@@ -268,7 +317,7 @@ function Run:spec(spec, given)
     self:fail(spec.path, problem)
   else
     self.stage.clock(self.options.real_time)
-    self.stage.open()
+    self:open(false)
     local failure = self:hook(chunk)
     local leaks = not self.lost and self:close()
     if failure then
@@ -325,7 +374,11 @@ function Run:json()
     for key, value in pairs(result) do
       row[key] = type(value) == "string" and report.plain(value) or value
     end
-    row.rendered = nil
+    row.rendered, row.exchange = nil, nil
+    row.request = result.exchange and {
+      line = result.exchange.line, status = result.exchange.status,
+      body = result.exchange.body and report.plain(result.exchange.body),
+    }
     rows[index] = row
   end
   return json.encode({
@@ -359,13 +412,23 @@ end
 --- @param given { stage: table, specs: table[], sources: table<string, string>, options: table, env: table }
 --- @return boolean passed
 --- @return boolean lost a task is alive that cannot be ended: the process has to go
+--- @return boolean? refused the command line is wrong
 return function(given)
   core.print = function(text) -- stdout is for results
     io.stderr:write(text, "\n")
   end
-  core.testing = { request = given.stage.request }
+  local address, problem
+  if given.options.live then
+    address, problem = live_client.parse_url(given.options.live)
+    if not address then
+      io.stderr:write("error: --live ", given.options.live, ": ", problem, "\n")
+      return false, false, true
+    end
+  end
+  core.testing = { live = address ~= nil, skip = spec_file.skip, host = address or "localhost" }
+  core.testing.send = address and ways.live(address) or ways.near(given.stage.requests)
   local run = setmetatable({
-    stage = given.stage, sources = given.sources, options = given.options, results = {},
+    stage = given.stage, sources = given.sources, options = given.options, results = {}, overrides = {},
     totals = { passed = 0, failed = 0, pending = 0, seconds = 0 },
   }, Run)
   if run.options.form == "tap" and run.options.junit ~= "-" then

@@ -13,6 +13,12 @@ local tg = {}
 ---@field stdout string of tg.process.run
 ---@field stderr string of tg.process.run
 
+---@class tidegate.ServerSentEvent
+---@field event string its type; "message" where it names none
+---@field data string its lines, a line feed between them
+---@field id string the last id that came up to it; "" before the first
+---@field retry integer? milliseconds after which to come back, where it says so
+
 ---@class tidegate.Stat
 ---@field type string
 ---@field size integer
@@ -26,12 +32,26 @@ local tg = {}
 ---@field device integer
 ---@field links integer
 
+---@class tidegate.test_client_options
+---@field headers? table<string, string|number> of each request; a request may give others
+---@field cookies? boolean keep cookies (true)
+---@field base? string is put before each path: "/v1"
+---@field override? table<any, any> as `tg.test.override` for each
+---@field follow? boolean
+---@field timeout? number
+
 ---@class tidegate.test_options
 ---@field headers? table<string, string|number> header fields of the request
----@field query? table<string, string|number|boolean> is added to the path, encoded
+---@field query? table<string, any> is added to the path, encoded; a list is a name that comes again
 ---@field json? any the body, as JSON; its content type is set
----@field form? table<string, string|number> the body, as a form; its content type is set
+---@field form? table<string, any> the body, as a form; its content type is set
+---@field files? table<string, table> files of a form: {filename=, type=, body=}, or a list of those; with `form` both
+---   are one multipart body
 ---@field body? string the body as it stands
+---@field cookies? table<string, string> are sent besides those of the client's jar
+---@field follow? boolean follow redirects of the same server, ten at most
+---@field stream? boolean return when the head is there; the body is read by `chunks`, `lines` and `events`
+---@field timeout? number seconds until the answer is there, with `stream` until its head is; else `timeout` is raised
 
 ---@class tidegate.json
 ---@field null lightuserdata JSON's null, inside tables and out; the same as tg.null
@@ -157,6 +177,31 @@ function Condition:unlock() end
 --- Calls fn(...) while the task holds the mutex, and returns its results. ⏸
 ---@param fn function
 function Condition:with(fn, ...) end
+end
+
+do
+--- The cookies of a test client.
+---@class tidegate.CookieJar
+local CookieJar = {}
+
+--- The value of a cookie that has not expired, whatever its path; nil where there is none.
+---@param name string
+---@return string|nil
+function CookieJar:get(name) end
+
+--- Sets a cookie as an answer would that came from `domain` (localhost) and says `path` (/).
+---@param name string
+---@param value string|number
+---@param opts? { domain?: string, path?: string }
+function CookieJar:set(name, value, opts) end
+
+--- Names and values of all cookies.
+---@return table<string, string>
+function CookieJar:all() end
+
+--- Forgets all cookies, or those of one name.
+---@param name? string
+function CookieJar:clear(name) end
 end
 
 do
@@ -515,6 +560,62 @@ function Task:join() end
 end
 
 do
+--- A client with cookies and defaults of its own. `head` and `options` as methods, too.
+---@class tidegate.TestClient
+---@field cookies tidegate.CookieJar|nil
+local TestClient = {}
+
+--- Makes a request and returns its answer. ⏸
+---@param method string
+---@param path string begins with "/", with its query, encoded
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:request(method, path, opts) end
+
+--- GET. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:get(path, opts) end
+
+--- POST. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:post(path, opts) end
+
+--- PUT. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:put(path, opts) end
+
+--- PATCH. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:patch(path, opts) end
+
+--- DELETE. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:delete(path, opts) end
+
+--- HEAD. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:head(path, opts) end
+
+--- OPTIONS. ⏸
+---@param path string
+---@param opts? tidegate.test_options
+---@return tidegate.test_response
+function TestClient:options(path, opts) end
+end
+
+do
 --- A UDP socket. What has come and was not received waits in the kernel, which drops what is too much.
 ---@class tidegate.Udp
 ---@field address string|nil where it is bound, once it is
@@ -570,19 +671,48 @@ function Watch:detach() end
 end
 
 do
+--- The answer to a request of a test.
 ---@class tidegate.test_response
 ---@field status integer
 ---@field headers table<string, string> names in any case; of fields that came twice the values, a comma between
----@field complete boolean false: the answer was broken off, as by an error in the middle of a stream
+---@field cookies table<string, string> what its Set-Cookie fields set
+---@field complete boolean false: the answer was broken off, as by an error in the middle of a stream; with
+---   `stream = true` also as long as it was not read to its end
+---@field method string of its request
+---@field path string of its request; after redirects, of the last one
 local test_response = {}
 
---- The body.
+--- The body; of a stream, what was not read yet. ⏸
 ---@return string
 function test_response:text() end
 
---- The body, read as JSON.
+--- The body, read as JSON. ⏸
 ---@return any
 function test_response:json() end
+
+--- Raises `http` where the status is 400 or more.
+---@return tidegate.test_response
+function test_response:ok() end
+
+--- All values of a header field, in their order.
+---@param name string
+---@return string[]
+function test_response:all(name) end
+
+--- Iterates over the body as it comes: `for bytes in res:chunks() do`. ⏸
+---@return fun(): string|nil
+function test_response:chunks() end
+
+--- Iterates over the lines of the body, without their ends. ⏸
+---@return fun(): string|nil
+function test_response:lines() end
+
+--- Iterates over server-sent events. ⏸
+---@return fun(): tidegate.ServerSentEvent|nil
+function test_response:events() end
+
+--- Reads no further: to the application, the client is gone.
+function test_response:close() end
 end
 
 do
@@ -770,7 +900,13 @@ end
 
 do
 ---@class tidegate.test
+---@field live boolean do the tests run against a live server (`--live`)?
 local test = {}
+
+--- A client that keeps cookies and has defaults for its requests.
+---@param opts? tidegate.test_client_options
+---@return tidegate.TestClient
+function test.client(opts) end
 
 --- Makes a request of the application and returns its answer. ⏸ A call that is cancelled is a client that goes away.
 ---@param method string
@@ -820,6 +956,12 @@ function test.delete(path, opts) end
 ---@param opts? tidegate.test_options
 ---@return tidegate.test_response
 function test.options(path, opts) end
+
+--- Puts something in the place of a dependency, wherever it is needed, until the test ends; in a `setup` until its
+--- block does. Against a live server the test is skipped.
+---@param dep any what `tg.dep` has returned
+---@param fake any a function (req, d) that returns the value, or another dependency
+function test.override(dep, fake) end
 
 tg.test = test
 end

@@ -226,6 +226,73 @@ function assertions.contains(part, whole)
     ("expected no %s in %s"):format(M.show(part), M.show(whole))
 end
 
+-- --- answers -----------------------------------------------------------------------------------------------------
+
+local BODY_SHOWN = 300
+
+local function is_answer(value)
+  return type(value) == "table" and type(value.status) == "number" and type(value.text) == "function"
+end
+
+-- A stream that somebody reads is not touched.
+local function describe_answer(res)
+  local body = not rawget(res, "_reader") and res:text() or ""
+  if #body > BODY_SHOWN then
+    body = body:sub(1, BODY_SHOWN) .. " ..."
+  end
+  return ("%d from %s %s%s"):format(res.status, res.method or "?", res.path or "?", body ~= "" and ": " .. body or "")
+end
+
+local function no_answer(name, got)
+  return false, ("assert.%s takes what is expected and an answer, got %s"):format(name, M.show(got)), nil, true
+end
+
+function assertions.status(expected, res)
+  if not is_answer(res) then
+    return no_answer("status", res)
+  end
+  local holds = res.status == expected
+  return holds, not holds and ("expected the status %s, got %s"):format(M.show(expected), describe_answer(res)) or nil,
+    ("expected a status other than %s from %s %s"):format(M.show(expected), res.method, res.path), nil, res
+end
+
+-- The media type without its parameters.
+local function type_of(res)
+  return (res.headers["content-type"] or ""):match("^%s*([^;%s]*)"):lower()
+end
+
+function assertions.json(expected, res)
+  if not is_answer(res) then
+    return no_answer("json", res)
+  elseif not type_of(res):find("^application/[%w.+-]*json$") then
+    return false, ("expected JSON, got %s: %s"):format(res.headers["content-type"] or "no content type",
+      describe_answer(res)), ("expected JSON other than %s"):format(M.show(expected))
+  end
+  local got = res:json()
+  local same, text, text_negated = assertions.same(expected, got)
+  return same, text and ("the JSON of %s %s is %s"):format(res.method, res.path, text), text_negated, nil, got
+end
+
+-- A problem document (RFC 9457) of that status; `fields` are members that it has.
+function assertions.problem(expected, res, fields)
+  if not is_answer(res) then
+    return no_answer("problem", res)
+  end
+  local negated = ("expected no problem %s"):format(M.show(expected))
+  if res.status ~= expected or type_of(res) ~= "application/problem+json" then
+    return false, ("expected a problem %s, got %s"):format(M.show(expected), describe_answer(res)), negated
+  end
+  local problem, found = res:json(), {}
+  if problem.status ~= expected then
+    found[1] = { path = ".status", expected = expected, got = problem.status }
+  end
+  for _, key in ipairs(keys_of(fields or {})) do
+    compare(fields[key], problem[key], "." .. tostring(key), found, {})
+  end
+  return #found == 0, ("the problem of %s %s is not the same:\n%s\ngot %s"):format(res.method, res.path,
+    describe_differences(found), M.show(problem)), negated, nil, problem
+end
+
 -- What an error says, without its place.
 local function message_of(err)
   if type(err) == "table" and type(rawget(err, "message")) == "string" then

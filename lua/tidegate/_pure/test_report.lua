@@ -12,6 +12,7 @@ local M = {}
 --- @field rendered string? the failure in the caret form
 --- @field place string? of the failure, "file:line"
 --- @field traceback string?
+--- @field exchange { line: string, status: integer?, body: string? }? the last request of a test that failed
 
 --- @class tidegate.TestTotals
 --- @field passed integer
@@ -29,6 +30,15 @@ local colors = { passed = "32", failed = "31", error = "31", pending = "33", dim
 --- @return string
 function M.paint(text, color, on)
   return on and ("\27[%sm%s\27[0m"):format(colors[color], text) or text
+end
+
+-- The last request of a test and its answer, as lines; each byte that is none of a text as "?".
+local function exchange_lines(exchange)
+  local out = { ("last request: %s -> %s"):format(exchange.line, exchange.status or "no answer") }
+  for line in (M.plain(exchange.body or "") .. "\n"):gmatch("(.-)\r?\n") do
+    out[#out + 1] = line ~= "" and "  " .. line or nil
+  end
+  return out
 end
 
 local function plural(count, word)
@@ -58,6 +68,9 @@ function M.summary(results, totals, color)
       out[#out + 1] = result.rendered or (result.message or "") .. "\n"
       for line in (result.traceback or ""):gmatch("[^\n]+") do
         out[#out + 1] = M.paint("  " .. line, "dim", color) .. "\n"
+      end
+      for _, line in ipairs(result.exchange and exchange_lines(result.exchange) or {}) do
+        out[#out + 1] = M.paint(line, "dim", color) .. "\n"
       end
     elseif result.status == "pending" then
       out[#out + 1] = ("\n%s %s (%s:%d)%s\n"):format(M.paint("pending", "pending", color), result.name, result.file,
@@ -91,7 +104,8 @@ function M.tap(result, number)
     return ("ok %d - %s # SKIP %s\n"):format(number, name, ((result.message or "pending"):gsub("%c", " ")))
   end
   local out = { ("not ok %d - %s\n  ---\n  message: |\n"):format(number, name) }
-  for line in ((result.rendered or result.message or "") .. "\n"):gmatch("(.-)\n") do
+  local exchange = result.exchange and table.concat(exchange_lines(result.exchange), "\n") or ""
+  for line in ((result.rendered or result.message or "") .. "\n" .. exchange .. "\n"):gmatch("(.-)\n") do
     if line:find("%S") then
       out[#out + 1] = "    " .. line .. "\n"
     end
@@ -155,6 +169,7 @@ local function xml_case(result)
   end
   local tag = result.status == "error" and "error" or "failure"
   local text = (result.rendered or result.message or "") .. (result.traceback and "\n" .. result.traceback or "")
+    .. (result.exchange and "\n" .. table.concat(exchange_lines(result.exchange), "\n") or "")
   return ('%s>\n      <%s message="%s">%s</%s>\n    </testcase>\n'):format(head, tag, message, M.xml(text), tag)
 end
 
