@@ -118,15 +118,13 @@ static int l_load(lua_State *L) {
     keep_bytecode(L, 4, generation->bundle);
     lua_getfield(L, 2, "config");  // boot app errors compiled config
     tg_route_list_read_config(L, 5, generation);
-    lua_getfield(L, 2, "routes");  // .. routes
-    if (lua_objlen(L, 3) == 0) tg_route_list_build(L, 6, 3, generation);
+    if (lua_objlen(L, 3) == 0) tg_route_list_build(L, 2, 3, generation);
   }
   if (lua_objlen(L, 3) != 0) {
     tg_load_errors_report(loading->errors, L, 3, generation->bundle);
     return 0;
   }
-  lua_getfield(L, 2, "routes");
-  tg_route_list_keep_functions(L, lua_gettop(L), generation, state);
+  tg_route_list_keep_functions(L, 2, generation, state);
   keep_hook(L, 2, "on_stop", &state->on_stop_ref);
   keep_hook(L, 2, "on_start", &state->on_start_ref);
   return 0;

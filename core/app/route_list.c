@@ -204,7 +204,20 @@ static void add_to_tree(lua_State *L, int item, int errors, struct tg_generation
   }
 }
 
-void tg_route_list_build(lua_State *L, int routes, int errors, struct tg_generation *generation) {
+static void read_fallback(lua_State *L, int app, struct tg_generation *generation) {
+  struct tg_route *route = &generation->routes[generation->route_count];
+  route->name = route->pattern = TG_SLICE("(no route)");
+  route->place = TG_SLICE("-");
+  lua_newtable(L);  // .. spec
+  read_spec(L, lua_gettop(L), &generation->config, route);
+  lua_getfield(L, app, "fallback");  // .. spec fallback
+  generation->routing.has_fallback = lua_isfunction(L, -1);
+  lua_pop(L, 2);
+}
+
+void tg_route_list_build(lua_State *L, int app, int errors, struct tg_generation *generation) {
+  lua_getfield(L, app, "routes");  // .. routes
+  int routes = lua_gettop(L);
   uint32_t count = (uint32_t)lua_objlen(L, routes);
   generation->tree = tg_route_tree_new();
   generation->routes = calloc(count + 1, sizeof *generation->routes);
@@ -224,11 +237,34 @@ void tg_route_list_build(lua_State *L, int routes, int errors, struct tg_generat
                                             .count = count,
                                             .handle = generation->handle,
                                             .owner = generation};
+  read_fallback(L, app, generation);
+  lua_pop(L, 1);
 }
 
-void tg_route_list_keep_functions(lua_State *L, int routes, struct tg_generation *generation,
+static void check_name(lua_State *L, int item, const struct tg_route *route) {
+  size_t len;
+  lua_getfield(L, item, "name");  // .. name
+  const char *name = lua_tolstring(L, -1, &len);
+  if (!tg_slice_eq(tg_slice(name, len), route->name))
+    tg_error_misuse(L, "the application has other routes in one state than in another (%s)", name);
+  lua_pop(L, 1);
+}
+
+/* A reference to the function in that field, as a task is to call it; LUA_REFNIL without one. */
+static int keep_function(lua_State *L, int table, const char *name) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, tg_vm_of(L)->ref_prepare);  // .. prepare
+  lua_getfield(L, table, name);                                 // .. prepare run
+  if (lua_isnil(L, -1))
+    lua_remove(L, -2);
+  else
+    lua_call(L, 1, 1);  // .. run
+  return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void tg_route_list_keep_functions(lua_State *L, int app, const struct tg_generation *generation,
                                   struct tg_app_state *state) {
-  const struct tg_vm *vm = tg_vm_of(L);
+  lua_getfield(L, app, "routes");  // .. routes
+  int routes = lua_gettop(L);
   uint32_t count = (uint32_t)lua_objlen(L, routes);
   if (count != generation->route_count)
     tg_error_misuse(
@@ -240,16 +276,11 @@ void tg_route_list_keep_functions(lua_State *L, int routes, struct tg_generation
   if (!state->run_refs) tg_error_misuse(L, "not enough memory");
   for (uint32_t id = 0; id < count; id++) {
     lua_rawgeti(L, routes, (int)id + 1);  // .. item
-    lua_getfield(L, -1, "name");          // .. item name
-    size_t len;
-    const char *name = lua_tolstring(L, -1, &len);
-    if (!tg_slice_eq(tg_slice(name, len), generation->routes[id].name))
-      tg_error_misuse(L, "the application has other routes in one state than in another (%s)",
-                      name);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->ref_prepare);  // .. item name prepare
-    lua_getfield(L, -3, "run");                          // .. item name prepare run
-    lua_call(L, 1, 1);                                   // .. item name run
-    state->run_refs[id] = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pop(L, 2);
+    int item = lua_gettop(L);
+    check_name(L, item, &generation->routes[id]);
+    state->run_refs[id] = keep_function(L, item, "run");
+    lua_pop(L, 1);
   }
+  state->run_refs[count] = keep_function(L, app, "fallback");
+  lua_pop(L, 1);
 }

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/log_record.h"
+#include "bind/failure.h"
 #include "bind/timing.h"
 #include "http/media.h"
 #include "script/module.h"
@@ -18,85 +19,6 @@
 
 /// Functions of _core/entry.lua; not for routes.
 TG_MODULE(handler)
-
-/* ---- failures ---- */
-
-static void log_failure(struct tg_handling *handling, int status) {
-  struct tg_host *host = handling->vm->host;
-  if (!host->log || !tg_log_enabled(host->log, TG_LOG_ERROR)) return;
-  struct tg_error_view *error = handling->error;
-  struct tg_exchange *exchange = handling->exchange;
-  char id[40];
-  struct tg_log_record record;
-  tg_log_record_begin(&record, host->log, TG_LOG_ERROR, tg_buffer_slice(&error->message));
-  if (error->code[0]) tg_log_record_text(&record, "code", tg_slice_cstr(error->code));
-  if (error->place[0]) tg_log_record_text(&record, "place", tg_slice_cstr(error->place));
-  tg_log_record_text(&record, "route", exchange->route->name);
-  tg_log_record_text(&record, "defined", exchange->route->place);
-  tg_log_record_text(&record, "request", tg_slice(id, tg_exchange_id(exchange, id)));
-  tg_log_record_int(&record, "status", status);
-  if (handling->streaming) tg_log_record_int(&record, "bytes_sent", (int64_t)exchange->sent_bytes);
-  if (error->traceback.len)
-    tg_log_record_text(&record, "traceback", tg_buffer_slice(&error->traceback));
-  tg_log_record_end(&record, host->log);
-}
-
-/* The detail that a client may read: what tg.abort was given, or a word on a failure of a known
- * kind. Never the message of a script's own error. */
-static struct tg_slice public_detail(const struct tg_error_view *error, int status) {
-  if (error->detail.len) return tg_buffer_slice(&error->detail);
-  if (status == 504) return TG_SLICE("the handler did not answer in time");
-  if (strcmp(error->code, "cpu_budget") == 0) return TG_SLICE("the handler used up its CPU budget");
-  return tg_slice(NULL, 0);
-}
-
-static int failure_status(const struct tg_handling *handling) {
-  const struct tg_error_view *error = handling->error;
-  if (handling->scope.timed_out) return 504;
-  if (strcmp(error->code, "cancelled") == 0) return 503;
-  if (strcmp(error->code, "cpu_budget") == 0) return 503;
-  return error->status;
-}
-
-#define FIELDS_MAX 16
-
-/* The view keeps tg.abort's headers as "name\nvalue\n" lines. */
-static size_t split_fields(struct tg_slice lines, struct tg_response_field fields[FIELDS_MAX]) {
-  size_t count = 0;
-  while (lines.len && count < FIELDS_MAX) {
-    struct tg_slice part[2];
-    for (int i = 0; i < 2; i++) {
-      const char *end = memchr(lines.ptr, '\n', lines.len);
-      if (!end) return count;
-      part[i] = tg_slice(lines.ptr, (size_t)(end - lines.ptr));
-      lines = tg_slice_skip(lines, part[i].len + 1);
-    }
-    fields[count++] = (struct tg_response_field){part[0], part[1]};
-  }
-  return count;
-}
-
-static void answer_failure(struct tg_handling *handling) {
-  struct tg_exchange *exchange = handling->exchange;
-  struct tg_error_view *error = handling->error;
-  int status = failure_status(handling);
-  bool asked = strcmp(error->code, "http") == 0; /* tg.abort is an answer, not a failure */
-  bool gone = strcmp(error->code, "cancelled") == 0 && !handling->scope.timed_out;
-  if (status >= 500 && !gone && !(asked && status != 500)) log_failure(handling, status);
-  if (exchange->answer_done) return;
-  if (exchange->head_sent) {
-    exchange->port->end(exchange, TG_ESCRIPT);
-    return;
-  }
-  tg_buffer_clear(&exchange->held);
-  struct tg_response_field fields[FIELDS_MAX];
-  size_t count = split_fields(tg_buffer_slice(&error->headers), fields);
-  if (status == 503 && count == 0)
-    fields[count++] = (struct tg_response_field){TG_SLICE("Retry-After"), TG_SLICE("1")};
-  char timing[TG_TRACE_HEADER_MAX];
-  count = tg_timing_add(handling, fields, count, FIELDS_MAX, timing);
-  tg_exchange_problem(exchange, status, public_detail(error, status), fields, count);
-}
 
 /* ---- the end ---- */
 
@@ -200,10 +122,9 @@ static void conclude(struct tg_handling *handling) {
   struct tg_exchange *exchange = handling->exchange;
   if (handling->concluded) *handling->concluded = true;
   tg_scope_deinit(&handling->scope);
-  if (handling->error) {
-    answer_failure(handling);
-    tg_error_view_deinit(handling->error);
-    free(handling->error);
+  if (handling->failure) {
+    tg_failure_answer(handling, handling->failure);
+    tg_failure_free(handling->failure);
   }
   tg_timing_end(handling);
   if (handling->ticket) take_ticket_back(handling);
@@ -239,8 +160,7 @@ static void on_ended(struct tg_task *task, tg_status status, int nresults) {
   (void)nresults;
   handling->task = NULL;
   if (status == TG_OK) return;
-  handling->error = malloc(sizeof *handling->error);
-  if (handling->error) tg_error_view_init(handling->error, handling->vm->L, task->co, -1);
+  handling->failure = tg_failure_new(handling, task->co);
 }
 
 /* A client that has gone ends what only it was waiting for; what changes something is finished,
@@ -341,6 +261,33 @@ static int l_stream_end(lua_State *L) {
   return 0;
 }
 
+/* current(): the handling of the running task; nil outside of a request */
+static int l_current(lua_State *L) {
+  struct tg_handling *handling = tg_handler_current(tg_vm_of(L));
+  if (!handling) return 0;
+  lua_pushlightuserdata(L, handling);
+  return 1;
+}
+
+/* unmatched(req, method): of a request that no route has taken, the methods of its path as a list
+ * ("GET, HEAD"), or nil where there is no such path; and the number of the route that `method`
+ * would have reached, where it is given and there is one. */
+static int l_unmatched(lua_State *L) {
+  struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
+  struct tg_exchange *exchange = tg_exchange_of(ref);
+  if (!exchange || !exchange->match.allow) return 0;
+  char names[256];
+  lua_pushlstring(L, names, tg_method_list(exchange->match.allow, names));  // .. allow
+  if (lua_type(L, 2) != LUA_TSTRING) return 1;
+  struct tg_route_match match;
+  enum tg_method method = tg_method_find(tg_slice_cstr(lua_tostring(L, 2)));
+  if (tg_route_tree_find(exchange->routing->tree, method, exchange->request->path, &exchange->arena,
+                         &match) != TG_ROUTE_FOUND)
+    return 1;
+  lua_pushinteger(L, (lua_Integer)match.route + 1);
+  return 2;
+}
+
 /* after(req, fn): fn runs when the last byte has left. */
 static int l_after(lua_State *L) {
   struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
@@ -372,6 +319,8 @@ static const luaL_Reg functions[] = {{"new_request", tg_request_new},
                                      {"unfinished", l_unfinished},
                                      {"stream_end", l_stream_end},
                                      {"after", l_after},
+                                     {"current", l_current},
+                                     {"unmatched", l_unmatched},
                                      {"media_type", l_media_type},
                                      {"query_lists", tg_request_query_lists},
                                      {"content_type", tg_request_content_type},

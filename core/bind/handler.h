@@ -17,7 +17,7 @@ struct tg_handling {
   struct tg_scope scope;
   struct tg_task *task;              /* the handler's own; NULL when it has ended */
   struct tg_exchange_ticket *ticket; /* what req and out find the exchange by; NULL before */
-  struct tg_error_view *error;       /* the failure that is to be answered */
+  struct tg_failure *failure;        /* what is to be answered instead; else NULL */
   bool settled;                      /* what the handler began or deferred was dealt with */
   bool streaming;                    /* the head of a stream was decided */
   bool *concluded;                   /* told to tg_handler_start while that runs; else NULL */

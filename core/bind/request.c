@@ -207,6 +207,13 @@ static int push_ctx(lua_State *L, struct tg_exchange *x) {
   return 1;
 }
 
+/* What the route's declarations make (_core/pipeline.lua): kept, or not there. */
+static int push_nothing(lua_State *L, struct tg_exchange *x) {
+  (void)x;
+  lua_pushnil(L);
+  return 1;
+}
+
 static int push_id(lua_State *L, struct tg_exchange *x) {
   char id[40];
   lua_pushlstring(L, id, tg_exchange_id(x, id));
@@ -250,10 +257,26 @@ static const struct {
     {"remote", push_remote},     {"host", push_host},
     {"scheme", push_scheme},     {"version", push_version},
     {"raw_path", push_raw_path}, {"trailers", push_trailers},
-    {"route", push_route},
+    {"route", push_route},       {"body", push_nothing},
+    {"deps", push_nothing},
 };
 
 /* ---- the object ---- */
+
+/* Pushes the table of several fields, which begins with the one that was kept alone. */
+static void keep_apart(lua_State *L, struct tg_request_object *object) {  // .. -> .. cache
+  if (!object->has_cache) {
+    lua_createtable(L, 0, 4);  // .. cache
+    if (object->kept) {
+      lua_getfenv(L, 1);  // .. cache first
+      lua_setfield(L, -2, fields[object->kept - 1].name);
+    }
+    lua_setfenv(L, 1);
+    object->has_cache = true;
+    object->kept = 0;
+  }
+  lua_getfenv(L, 1);
+}
 
 /* Keeps the table on top as the value of field `index`. Most handlers look at one such field: its
  * table is the environment itself then, and costs nothing more. */
@@ -264,16 +287,8 @@ static void keep(lua_State *L, struct tg_request_object *object, int index) {  /
     object->kept = index;
     return;
   }
-  if (!object->has_cache) {
-    lua_createtable(L, 0, 4);  // .. value cache
-    lua_getfenv(L, 1);         // .. value cache first
-    lua_setfield(L, -2, fields[object->kept - 1].name);
-    lua_setfenv(L, 1);  // .. value
-    object->has_cache = true;
-    object->kept = 0;
-  }
-  lua_getfenv(L, 1);     // .. value cache
-  lua_pushvalue(L, -2);  // .. value cache value
+  keep_apart(L, object);  // .. value cache
+  lua_pushvalue(L, -2);   // .. value cache value
   lua_setfield(L, -2, fields[index - 1].name);
   lua_pop(L, 1);
 }
@@ -286,7 +301,7 @@ static bool push_kept(lua_State *L, const struct tg_request_object *object, int 
   if (!object->has_cache) return false;
   lua_getfenv(L, 1);                            // .. cache
   lua_getfield(L, -1, fields[index - 1].name);  // .. cache value
-  return lua_istable(L, -1);
+  return !lua_isnil(L, -1);
 }
 
 /* Upvalues: 1 field name -> index in `fields` + 1; 2 methods of _core/request.lua. Texts are made
@@ -310,6 +325,26 @@ static int l_index(lua_State *L) {
   fields[index - 1].push(L, x);  // .. value
   if (lua_istable(L, -1)) keep(L, object, index);
   return 1;
+}
+
+/* set(req, name, value): what a field shows from now on; nil: what it showed at first. */
+static int l_set(lua_State *L) {
+  struct tg_request_object *object = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
+  lua_settop(L, 3);
+  lua_pushvalue(L, 2);
+  lua_rawget(L, lua_upvalueindex(1));  // req name value index
+  int index = (int)lua_tointeger(L, -1);
+  luaL_argcheck(L, index > 0, 2, "no such field");
+  lua_pop(L, 1);
+  if (lua_istable(L, 3) && (object->kept == index || (!object->has_cache && !object->kept))) {
+    lua_setfenv(L, 1);
+    object->kept = index;
+    return 0;
+  }
+  keep_apart(L, object);  // req name value cache
+  lua_insert(L, 2);       // req cache name value
+  lua_rawset(L, 2);
+  return 0;
 }
 
 static int l_newindex(lua_State *L) {
@@ -338,6 +373,9 @@ void tg_request_open(lua_State *L) {        // .. module
     lua_pushinteger(L, i + 1);
     lua_setfield(L, -2, fields[i].name);
   }
+  lua_pushvalue(L, -1);
+  lua_pushcclosure(L, l_set, 1);  // .. module meta names set
+  lua_setfield(L, -4, "set");
   lua_newtable(L);  // .. module meta names methods
   lua_pushvalue(L, -1);
   lua_setfield(L, -5, "request_methods"); /* filled by _core/entry.lua */

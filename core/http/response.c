@@ -268,22 +268,27 @@ static tg_status append_member(struct tg_buffer *out, struct tg_slice begin, str
   return status ? status : tg_escape_append(out, text);
 }
 
-static tg_status append_problem(struct tg_buffer *out, int code, struct tg_slice detail,
-                                struct tg_slice instance) {
-  struct tg_slice type = TG_SLICE("{\"type\":\"about:blank\",\"title\":");
-  tg_status status = append_member(out, type, tg_response_reason(code));
-  if (status == TG_OK) status = tg_buffer_format(out, ",\"status\":%d", code);
-  if (status == TG_OK && detail.len) status = append_member(out, TG_SLICE(",\"detail\":"), detail);
-  if (status == TG_OK && instance.len)
-    status = append_member(out, TG_SLICE(",\"instance\":"), instance);
+static tg_status append_problem(struct tg_buffer *out, const struct tg_problem *problem) {
+  struct tg_slice type = problem->type.len ? problem->type : TG_SLICE("about:blank");
+  struct tg_slice title = problem->title.len ? problem->title : tg_response_reason(problem->status);
+  tg_status status = append_member(out, TG_SLICE("{\"type\":"), type);
+  if (status == TG_OK) status = append_member(out, TG_SLICE(",\"title\":"), title);
+  if (status == TG_OK) status = tg_buffer_format(out, ",\"status\":%d", problem->status);
+  if (status == TG_OK && problem->detail.len)
+    status = append_member(out, TG_SLICE(",\"detail\":"), problem->detail);
+  if (status == TG_OK && problem->instance.len)
+    status = append_member(out, TG_SLICE(",\"instance\":"), problem->instance);
+  if (status == TG_OK && problem->members.len) {
+    status = tg_buffer_append(out, ",", 1);
+    if (status == TG_OK) status = tg_buffer_append(out, problem->members.ptr, problem->members.len);
+  }
   if (status == TG_OK) status = tg_buffer_append(out, "}", 1);
   return status;
 }
 
-tg_status tg_response_write_problem(struct tg_buffer *out, int status, struct tg_slice detail,
-                                    struct tg_slice instance) {
+tg_status tg_response_write_problem(struct tg_buffer *out, const struct tg_problem *problem) {
   size_t before = tg_buffer_size(out);
-  tg_status result = append_problem(out, status, detail, instance);
+  tg_status result = append_problem(out, problem);
   /* Growing may have moved the unread bytes to the front, so the old end is counted from the head.
    */
   if (result) out->len = out->head + before;

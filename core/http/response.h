@@ -50,10 +50,17 @@ bool tg_response_valid_field(struct tg_slice name, struct tg_slice value);
  * length; the data and "\r\n" follow it. */
 size_t tg_response_chunk_head(uint64_t size, char *out);
 
-/* Appends an RFC 9457 problem document {"type","title","status","detail","instance"}: type
- * "about:blank", title the reason phrase; `detail` and `instance` may be empty (left out then).
- * Text is escaped for JSON; bytes that are not UTF-8 become U+FFFD. TG_ENOMEM adds nothing. */
-TG_MUST_CHECK tg_status tg_response_write_problem(struct tg_buffer *out, int status,
-                                                  struct tg_slice detail, struct tg_slice instance);
+/* An RFC 9457 problem document. Empty texts are left out, but type is "about:blank" and title the
+ * reason phrase then. */
+struct tg_problem {
+  int status;
+  struct tg_slice type, title, detail, instance;
+  struct tg_slice members; /* further ones: valid JSON of an object without its braces */
+};
+
+/* Appends the document. Text is escaped for JSON; bytes that are not UTF-8 become U+FFFD.
+ * TG_ENOMEM adds nothing. */
+TG_MUST_CHECK tg_status tg_response_write_problem(struct tg_buffer *out,
+                                                  const struct tg_problem *problem);
 
 #endif

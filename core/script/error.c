@@ -13,6 +13,7 @@
 #include "script/vm.h"
 
 #define MESSAGE_MAX   4096u
+#define HEADERS_MAX   16384u
 #define TRACEBACK_MAX 16384u
 
 static const char OURS[] = "@lua/tidegate/";
@@ -193,26 +194,39 @@ static bool string_field(lua_State *L, const char *name, struct tg_slice *out) {
   return true;
 }
 
-/* tg.abort's headers: pairs of strings without control bytes; others are left out, because a broken
- * field must not cost the answer. */
+/* The value on top, under the name at `index`. */
+static void keep_header(lua_State *L, struct tg_error_view *view, int index) {
+  if (!lua_isstring(L, -1)) return;
+  lua_pushvalue(L, -1);  // .. value: a number becomes a string in the copy
+  struct tg_slice name, value;
+  name.ptr = lua_tolstring(L, index, &name.len);
+  value.ptr = lua_tolstring(L, -1, &value.len);
+  bool plain = name.len && !memchr(name.ptr, '\n', name.len) && !memchr(value.ptr, '\n', value.len);
+  if (plain && view->headers.len < HEADERS_MAX) {
+    keep(&view->headers, name, 256);
+    keep(&view->headers, TG_SLICE("\n"), 1);
+    keep(&view->headers, value, MESSAGE_MAX);
+    keep(&view->headers, TG_SLICE("\n"), 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* tg.abort's headers: pairs of strings, or of a string and a list, without control bytes; others
+ * are left out, because a broken field must not cost the answer. */
 static void read_headers(lua_State *L, struct tg_error_view *view) {
   raw_field(L, 1, "headers");  // .. headers
   if (lua_type(L, -1) != LUA_TTABLE) return;
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {  // .. headers name value
-    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) continue;
-    lua_pushvalue(L, -1);  // .. headers name value value
-    struct tg_slice name, value;
-    name.ptr = lua_tolstring(L, -3, &name.len);
-    value.ptr = lua_tolstring(L, -1, &value.len);
-    bool plain =
-        name.len && !memchr(name.ptr, '\n', name.len) && !memchr(value.ptr, '\n', value.len);
-    if (plain && view->headers.len < MESSAGE_MAX) {
-      keep(&view->headers, name, 256);
-      keep(&view->headers, TG_SLICE("\n"), 1);
-      keep(&view->headers, value, 2048);
-      keep(&view->headers, TG_SLICE("\n"), 1);
+    if (lua_type(L, -2) != LUA_TSTRING) continue;
+    if (lua_type(L, -1) != LUA_TTABLE) {
+      keep_header(L, view, lua_gettop(L) - 1);
+      continue;
     }
-    lua_pop(L, 1);
+    for (int i = 1; i <= (int)lua_objlen(L, -1); i++) {
+      lua_rawgeti(L, -1, i);  // .. headers name list value
+      keep_header(L, view, lua_gettop(L) - 2);
+      lua_pop(L, 1);
+    }
   }
 }
 
@@ -255,7 +269,9 @@ void tg_error_fold(struct tg_buffer *out, const char *trace) {
     size_t len = next ? (size_t)(next - line) : strlen(line);
     struct tg_slice text = tg_slice(line + 1, len - 1);
     while (text.len && (*text.ptr == '\t' || *text.ptr == ' ')) text = tg_slice_skip(text, 1);
-    bool ours = tg_slice_starts(text, TG_SLICE("lua/tidegate/"));
+    bool ours = tg_slice_starts(text, TG_SLICE("lua/tidegate/")) ||
+                tg_slice_starts(text, TG_SLICE("[C]: in function 'raw_")) ||
+                tg_slice_starts(text, TG_SLICE("[builtin#"));
     if (!ours && text.len && out->len < TRACEBACK_MAX) {
       if (out->len) keep(out, TG_SLICE("\n"), 1);
       keep(out, text, 512);
@@ -299,13 +315,13 @@ static int l_read(lua_State *L) {
   read_value(L, view);
   lua_settop(L, 1);
   if (reading->from == L) return 0;
+  struct tg_slice message = tg_buffer_slice(&view->message);
+  size_t place = place_in(message);
+  if (place && !view->place[0])
+    snprintf(view->place, sizeof view->place, "%.*s", (int)place, message.ptr);
   if (view->traceback.len == 0) {
     luaL_traceback(L, reading->from, NULL, 0);  // value trace
     tg_error_fold(&view->traceback, lua_tostring(L, -1));
-    struct tg_slice message = tg_buffer_slice(&view->message);
-    size_t place = place_in(message);
-    if (place && !view->place[0])
-      snprintf(view->place, sizeof view->place, "%.*s", (int)place, message.ptr);
     restore_line(message, &view->traceback);
   }
   char where[TG_PLACE_MAX]; /* `from` is no place to allocate on: nobody would catch its errors */

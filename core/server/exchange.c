@@ -202,19 +202,24 @@ static void local_finish(struct tg_exchange *exchange) {
 const struct tg_exchange_port tg_exchange_local = {
     .respond = local_respond, .begin = local_begin, .end = local_end, .finish = local_finish};
 
-void tg_exchange_problem(struct tg_exchange *exchange, int status, struct tg_slice detail,
-                         const struct tg_response_field *fields, size_t field_count) {
+void tg_exchange_answer_problem(struct tg_exchange *exchange, struct tg_problem problem,
+                                const struct tg_response_field *fields, size_t field_count) {
   struct tg_buffer body = {0};
-  struct tg_slice instance = exchange->head_done ? exchange->request->raw_path : tg_slice(NULL, 0);
-  struct tg_answer answer = {.status = status,
+  problem.instance = exchange->head_done ? exchange->request->raw_path : tg_slice(NULL, 0);
+  struct tg_answer answer = {.status = problem.status,
                              .content_type = TG_SLICE("application/problem+json"),
                              .fields = fields,
                              .field_count = field_count};
   /* Out of memory: the status alone has to do. */
-  if (tg_response_write_problem(&body, status, detail, instance) == TG_OK)
-    answer.body = tg_buffer_slice(&body);
+  if (tg_response_write_problem(&body, &problem) == TG_OK) answer.body = tg_buffer_slice(&body);
   if (exchange->port->respond(exchange, &answer)) exchange->close = exchange->answer_done = true;
   tg_buffer_deinit(&body);
+}
+
+void tg_exchange_problem(struct tg_exchange *exchange, int status, struct tg_slice detail,
+                         const struct tg_response_field *fields, size_t field_count) {
+  struct tg_problem problem = {.status = status, .detail = detail};
+  tg_exchange_answer_problem(exchange, problem, fields, field_count);
 }
 
 /* ---- the end ---- */
@@ -381,7 +386,7 @@ static bool answer_server_options(struct tg_exchange *exchange) {
   return true;
 }
 
-static void answer_without_route(struct tg_exchange *exchange, enum tg_route_result result) {
+static void refuse_without_route(struct tg_exchange *exchange, enum tg_route_result result) {
   if (result == TG_ROUTE_NOT_FOUND) {
     tg_exchange_problem(exchange, 404, TG_SLICE("no route matches this path"), NULL, 0);
     return;
@@ -411,6 +416,19 @@ static void hand_over(struct tg_exchange *exchange) {
   exchange->routing->handle(exchange);
 }
 
+static void hand_over_or_refuse(struct tg_exchange *exchange, enum tg_route_result result) {
+  const struct tg_routing *routing = exchange->routing;
+  if (routing->has_fallback && !tg_slice_eq(exchange->request->path, TG_SLICE("*"))) {
+    if (result == TG_ROUTE_NOT_FOUND) exchange->match.allow = 0;
+    exchange->match.route = routing->count;
+    exchange->match.param_count = 0;
+    hand_over(exchange);
+  } else {
+    refuse_without_route(exchange, result);
+    settle(exchange);
+  }
+}
+
 void tg_exchange_begin(struct tg_exchange *exchange) {
   struct tg_server *server = exchange->server;
   struct tg_request *request = exchange->request;
@@ -423,8 +441,7 @@ void tg_exchange_begin(struct tg_exchange *exchange) {
   if (result == TG_ROUTE_FOUND) {
     hand_over(exchange);
   } else {
-    answer_without_route(exchange, result);
-    settle(exchange);
+    hand_over_or_refuse(exchange, result);
   }
 }
 

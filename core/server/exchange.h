@@ -150,6 +150,10 @@ void tg_exchange_begin(struct tg_exchange *exchange);
 void tg_exchange_problem(struct tg_exchange *exchange, int status, struct tg_slice detail,
                          const struct tg_response_field *fields, size_t field_count);
 
+/* The same with a document of the caller's; its instance is filled in. */
+void tg_exchange_answer_problem(struct tg_exchange *exchange, struct tg_problem problem,
+                                const struct tg_response_field *fields, size_t field_count);
+
 /* The request itself is bad or late: answers with `status` where nothing was sent yet, gives the
  * body up with `why`, tells the handler, and ends the connection after that. */
 void tg_exchange_reject(struct tg_exchange *exchange, int status, struct tg_slice detail,

@@ -32,6 +32,7 @@ struct tg_routing {
   const struct tg_route_tree *tree;
   const struct tg_route *routes; /* by the id that the tree gives */
   uint32_t count;
+  bool has_fallback; /* routes[count] takes what no route matches; else it is answered here */
   /* Begins the handling of an exchange whose route was found. Exactly one answer is made, and
    * port->finish called, now or later. */
   void (*handle)(struct tg_exchange *exchange);

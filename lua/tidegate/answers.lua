@@ -149,7 +149,7 @@ end
 
 --- Ends the request with an error answer (RFC 9457): raises it, so that nothing after it runs.
 --- @param status integer 400 to 599
---- @param detail? string what the client may read
+--- @param detail? string|table what the client may read; a table of members of the document: detail, type, title, others
 --- @param headers? table<string, string>
 function M.abort(status, detail, headers)
   if type(status) ~= "number" or status < 400 or status > 599 or status % 1 ~= 0 then
@@ -160,8 +160,12 @@ function M.abort(status, detail, headers)
       throw("bad_header", "tg.abort: header '" .. tostring(name):gsub("%c", "?") .. "' cannot be sent")
     end
   end
-  local said = detail and tostring(detail)
-  throw("http", said or tostring(status), { status = status, detail = said, headers = headers })
+  local problem = type(detail) == "table" and detail or nil
+  local said = detail and tostring(problem and (problem.detail or problem.title or status) or detail)
+  throw("http", said or tostring(status), {
+    status = status, detail = problem and problem.detail or not problem and said or nil, headers = headers,
+    problem = problem,
+  })
 end
 
 return M

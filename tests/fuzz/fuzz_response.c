@@ -39,7 +39,8 @@ static void check_lines(struct tg_slice head, size_t fields) {
 
 static void check_problem(struct tg_slice text) {
   struct tg_buffer out = {0};
-  TG_CHECK(tg_response_write_problem(&out, 400, text, text) == TG_OK);
+  struct tg_problem problem = {400, text, text, text, text, {NULL, 0}};
+  TG_CHECK(tg_response_write_problem(&out, &problem) == TG_OK);
   struct tg_slice rest = tg_buffer_slice(&out);
   TG_CHECK(rest.ptr);
   while (rest.len) {

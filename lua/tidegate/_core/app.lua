@@ -7,6 +7,7 @@
 local caret_place = require("tidegate._pure.key_scan").place
 local compile = require("tidegate._core.compile")
 local config_check = require("tidegate._pure.config")
+local fallback = require("tidegate._core.fallback")
 local key_scan = require("tidegate._pure.key_scan")
 local openapi_routes = require("tidegate._core.openapi_routes")
 local route_key = require("tidegate._pure.route_key")
@@ -150,7 +151,7 @@ function Load:merge(inherited, own, prefix, bad, extra)
       if problem or broken then
         bad(problem or broken, keys, broken and "locked by " .. lock.by or nil)
       else
-        spec[key] = value
+        spec[key] = spec_check.combine(key, spec[key], value)
       end
     end
   end
@@ -174,8 +175,6 @@ function Load:read_locks(file, lock, spec, locks, bad)
   end
 end
 
-local NOTHING = { spec = {}, locks = {} }
-
 -- What a folder's files inherit.
 function Load:group(folder)
   local known = self.groups[folder]
@@ -183,7 +182,7 @@ function Load:group(folder)
     return known
   end
   local parent = folder:match("^(.*)/[^/]*$")
-  local inherited = parent and self:group(parent) or NOTHING
+  local inherited = parent and self:group(parent) or { spec = self.config.around, locks = {} }
   local file = self.group_files[folder]
   local result = inherited
   if file then
@@ -246,6 +245,12 @@ function Load:add_route(file, prefix, item, inherited, bad)
   if spec.jit == false then
     jit.off(item.run, true)
   end
+  if spec_check.is_composed(spec) then
+    require("tidegate._core.pipeline").compose(route, function(message, key)
+      local own = { item.key, key }
+      bad(message, self:locate(file, own, {}) and own or keys) -- a key of a group stands in no table of the route
+    end)
+  end
   self.routes[#self.routes + 1] = route
 end
 
@@ -293,6 +298,13 @@ end
 --- @param loader table
 --- @return fun(files: table[], opts: table): table, table[] load_app
 return function(core, grants, sandbox, loader)
+  -- Hooks get what they share with handlers.
+  local function hook(fn)
+    return fn and function()
+      return fn(sandbox.env.tg.app)
+    end
+  end
+
   local function apply_grants(from)
     for key, value in pairs(from) do
       if key == "c_modules" then
@@ -348,12 +360,17 @@ return function(core, grants, sandbox, loader)
     end
     table.sort(load.routes, by_pattern)
     local site = openapi_routes.add(load.routes, load.config)
+    for index, route in ipairs(load.routes) do
+      route.index = index
+    end
+    core.routes = load.routes
     sandbox.freeze()
     local app = {
       routes = load.routes,
       site = site,
+      fallback = fallback.new(load.routes, load.groups, load.config.around),
       config = load.config,
-      hooks = { on_start = load.config.on_start, on_stop = load.config.on_stop },
+      hooks = { on_start = hook(load.config.on_start), on_stop = hook(load.config.on_stop) },
       compiled = load.compiled,
     }
     return app, load.errors

@@ -19,7 +19,9 @@ local call_name = in_worker and "tg.blocking" or "tg.on_loop"
 -- "module.fn" -> function
 local function find(name)
   local module_name, field = name:match("^(.+)%.([^.]+)$")
-  if not module_name then
+  if module_name == "@dep" then -- our own (_core/dep_worker.lua)
+    return require("tidegate._core.dep_worker")[field]
+  elseif not module_name then
     return throw("not_found", ("%s: '%s' names no function; say \"module.fn\""):format(call_name, name))
   end
   local ok, module = raw_pcall(core.job_env().require, module_name)

@@ -63,6 +63,8 @@ local function finish(handling, ...)
   return send(handling, run, out)
 end
 
+core.send_answer = finish -- for who must do something after it (_core/pipeline.lua)
+
 -- A function that takes no parameter gets no request object, and is called as it is.
 --- @param run function the route's function
 --- @return function for a task, called with the exchange's C side

@@ -17,13 +17,27 @@ function M.keep(err)
   return err
 end
 
+-- What an error value that is no object of ours says: code and message.
+local function words_of(err)
+  if type(err) == "string" or type(err) == "number" then
+    return "error", tostring(err)
+  end
+  local code, message
+  if type(err) == "table" then
+    code, message = rawget(err, "code"), rawget(err, "message")
+  end
+  return type(code) == "string" and code or "error",
+    type(message) == "string" and message or ("error(%s): the error value is a %s without a message"):format(
+      err == nil and "nil" or "..", type(err))
+end
+
 --- The same for an error whose traceback nobody else will see: an object of any value.
 function M.on_error(err)
   if is_error(err) then
     return M.keep(err)
   end
-  local message = type(err) == "string" and err or "error value of type " .. type(err)
-  local made = core.error_new("error", message)
+  local code, message = words_of(err)
+  local made = core.error_new(code, message)
   rawset(made, "traceback", traceback())
   rawset(made, "value", err)
   return made

@@ -97,6 +97,7 @@ return function(core, grants, tg)
   local protect = require("tidegate._core.protect")(core)
   env.pcall, env.xpcall = protect.pcall, protect.xpcall
   env.coroutine = view("coroutine", protect.coroutine)
+  core.coroutine = protect.coroutine
   env._G = public_env
   env.tg = tg
 

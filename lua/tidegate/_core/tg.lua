@@ -18,6 +18,7 @@ local providers = {
   ["tidegate._core.tasks"] = { "spawn", "background", "every", "defer" },
   ["tidegate._core.blocking"] = { "blocking", "on_loop", "check_cancelled" },
   ["tidegate._core.routes"] = { "routes" },
+  ["tidegate._core.deps"] = { "dep", "provide" },
   ["tidegate._core.sync"] = { "channel", "select", "mutex", "semaphore", "event", "condition", "barrier" },
 }
 
@@ -30,7 +31,7 @@ local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
 local later = { "schema", "http", "url", "crypto", "metrics", "cache",
-  "pg", "redis", "sqlite", "template", "dep", "provide", "proxy", "websocket", "sort",
+  "pg", "redis", "sqlite", "template", "proxy", "websocket", "sort",
 }
 
 -- Names that earlier versions had, each with the one that has taken its place.
@@ -70,6 +71,7 @@ return function(core)
   found.role, found.now, found.time = core.role, core.now, core.time
   found.cancelled = found.cancelled or core.cancelled
   found.null = core.null
+  found.app = {} -- of the application: what on_start puts there
 
   local function unknown(name)
     local successor = (core.removed or removed)[name]

@@ -968,7 +968,7 @@ end
 
 --- Ends the request with an error answer (RFC 9457): raises it, so that nothing after it runs.
 ---@param status integer 400 to 599
----@param detail? string what the client may read
+---@param detail? string|table what the client may read; a table of members of the document: detail, type, title, others
 ---@param headers? table<string, string>
 function tg.abort(status, detail, headers) end
 
@@ -1034,6 +1034,15 @@ function tg.deadline() end
 --- Before a buffered answer is sent, so that its error becomes the answer; after the end of a stream.
 ---@param fn fun(ok: boolean, err: any)
 function tg.defer(fn) end
+
+--- Declares a dependency: something that handlers get in `req.deps`, made once a request. Use it in `deps` of a route,
+--- a file, a group or tidegate.lua, or in `needs` of another one.
+--- `run(req, d)` returns the value, or hands it over by tg.provide; `d` holds what it `needs`. The other keys: `fresh`
+--- (made each time it is needed), `blocking` (runs in a worker), `scope` ("handler" or "response": when the teardown
+--- runs), `provides` (where tg.provide is called by another function).
+---@param spec function|table the function, or { run = .., needs = .., fresh = .., blocking = .., scope = .. }
+---@return table dep
+function tg.dep(spec) end
 
 --- Runs all functions at the same time; an iterator over them in order of completion: `for row, index in
 --- tg.each_done(f, g)`, with rows like those of tg.settle. Whoever leaves the loop early has the rest run on until the
@@ -1118,6 +1127,14 @@ function tg.parse_http_date(text) end
 ---@return number? seconds since 1970
 ---@return string? why it is none
 function tg.parse_rfc3339(text) end
+
+--- Hands a value over to those who need it, and waits until they are done; for a function of tg.dep, once. ⏸
+--- Returns true, or false and the error with which the handler ended. That error is raised again after the dependency
+--- has returned, so it cannot be lost; an error of the dependency's own takes its place.
+---@param value any
+---@return boolean ok
+---@return any err
+function tg.provide(value) end
 
 --- Runs all functions at the same time; the first to finish decides: its result is returned, or its error raised. The
 --- others are cancelled and awaited. ⏸

@@ -3,7 +3,9 @@
 
 local sorted_keys = require("tidegate._pure.sorted_keys")
 local suggest = require("tidegate._pure.suggest")
-local shown = require("tidegate._pure.spec").shown
+local spec = require("tidegate._pure.spec")
+
+local shown = spec.shown
 
 local M = {}
 
@@ -102,6 +104,7 @@ function M.empty()
     grants = { ffi = false, debug = false, os_execute = false, c_modules = {} },
     log = {},
     default_blocking = false,
+    around = {},
   }
 end
 
@@ -273,11 +276,20 @@ function M.check(value, settings)
     config.openapi = require("tidegate._pure.openapi_config").check(given, bad)
   end
 
-  for _, name in ipairs({ "use", "errors", "upstreams" }) do
+  -- Keys of a spec that hold for every route.
+  for _, name in ipairs({ "use", "errors", "deps", "responses" }) do
     take[name] = function(given)
-      if type(given) ~= "table" or next(given) ~= nil then
-        bad(key_path(name), "not available in this version: %s", name)
+      local problem = spec.check(name, given, {})
+      if problem then
+        return bad(key_path(name), "%s", problem)
       end
+      config.around[name] = given
+    end
+  end
+
+  function take.upstreams(given)
+    if type(given) ~= "table" or next(given) ~= nil then
+      bad(key_path("upstreams"), "not available in this version: upstreams")
     end
   end
 

@@ -43,9 +43,51 @@ local function strings(value)
   end
 end
 
+local function functions(value)
+  local wanted = "a list of functions(req, next)"
+  if type(value) ~= "table" then
+    return wanted
+  end
+  local count = 0
+  for _, item in pairs(value) do
+    count = count + 1
+    if type(item) ~= "function" or value[count] == nil then
+      return wanted
+    end
+  end
+end
+
+local function error_handlers(value)
+  local wanted = "a table such as { [404] = function(req, err) ... end, timeout = function(req, err) ... end }"
+  if type(value) ~= "table" then
+    return wanted
+  end
+  for key, item in pairs(value) do
+    local status = type(key) == "number" and key >= 400 and key <= 599 and key % 1 == 0
+    if not status and type(key) ~= "string" or type(item) ~= "function" then
+      return wanted
+    end
+  end
+end
+
+local function answers(value)
+  local wanted = "a table such as { [404] = \"no such user\", [409] = { desc = .., schema = .. } }"
+  if type(value) ~= "table" then
+    return wanted
+  end
+  for key, item in pairs(value) do
+    if type(key) ~= "number" or key < 100 or key > 599 or key % 1 ~= 0 then
+      return wanted
+    elseif type(item) ~= "string" and type(item) ~= "table" then
+      return wanted
+    end
+  end
+end
+
 local TIB = 1099511627776
 
---- key -> { check, ordered }: an ordered one may be made smaller where it is locked.
+--- key -> { check, ordered, combined }: an ordered one may be made smaller where it is locked; a combined one is put
+--- together from what stands outside and inside, "list" behind each other, "set" without repetition, "map" by name.
 local keys = {
   run = { of_type("function", "a function") },
   blocking = {
@@ -67,7 +109,14 @@ local keys = {
   summary = { text },
   description = { text },
   operation_id = { text },
-  tags = { strings },
+  tags = { strings, false, "set" },
+  use = { functions, false, "list" },
+  errors = { error_handlers, false, "map" },
+  deps = { of_type("table", "a table of dependencies (tg.dep) by name"), false, "map" },
+  responses = { answers, false, "map" },
+  examples = { of_type("table", "a table of examples") },
+  servers = { of_type("table", "a list of servers") },
+  security = { of_type("table", "a list of security requirements") },
   deprecated = { flag },
   hidden = { flag },
 }
@@ -75,8 +124,8 @@ local keys = {
 -- Keys of the contract that would have an effect which is not built in.
 local later = {}
 for _, name in ipairs({
-  "params", "query", "headers", "cookies", "body", "form", "response", "deps", "use", "errors", "auth", "rate_limit",
-  "cache", "cors", "compress", "proxy", "websocket", "memory",
+  "params", "query", "headers", "cookies", "body", "form", "response",
+  "auth", "rate_limit", "cache", "cors", "compress", "proxy", "websocket", "memory",
 }) do
   later[name] = true
 end
@@ -100,6 +149,22 @@ end
 --- @return boolean
 function M.is_key(name)
   return keys[name] ~= nil and name ~= "run"
+end
+
+local COMPOSED = {
+  "use", "errors", "deps", "params", "query", "headers", "cookies", "body", "form", "response", "responses",
+}
+
+--- Does the spec ask for more around its handler than the core does by itself?
+--- @param spec table
+--- @return boolean
+function M.is_composed(spec)
+  for _, key in ipairs(COMPOSED) do
+    if spec[key] ~= nil and next(spec[key]) ~= nil then
+      return true
+    end
+  end
+  return false
 end
 
 --- Checks one key.
@@ -147,6 +212,49 @@ function M.check_locked(key, value, limit)
   else
     return ("%s is locked at %s"):format(key, shown(limit))
   end
+end
+
+-- Has the table names, and no metatable that makes it more than that (a schema)?
+local function is_plain(value)
+  return type(value) == "table" and getmetatable(value) == nil
+end
+
+local function append(out, from, once)
+  for _, item in ipairs(from) do
+    local there = false
+    for _, other in ipairs(once and out or {}) do
+      there = there or other == item
+    end
+    if not there then
+      out[#out + 1] = item
+    end
+  end
+end
+
+--- What holds where a group or a file says `outer` and something inside of it `inner`. The nearest wins, but for keys
+--- that are put together.
+--- @param key string
+--- @param outer any nil where nothing is said
+--- @param inner any
+--- @return any
+function M.combine(key, outer, inner)
+  local how = outer ~= nil and keys[key] and keys[key][3]
+  if not how or not is_plain(outer) or not is_plain(inner) then
+    return inner
+  end
+  local out = {}
+  append(out, outer, how == "set")
+  append(out, inner, how == "set")
+  if how == "map" then
+    for _, from in ipairs({ outer, inner }) do
+      for name, value in pairs(from) do
+        if type(name) ~= "number" or key ~= "deps" then
+          out[name] = value
+        end
+      end
+    end
+  end
+  return out
 end
 
 M.shown = shown

@@ -158,17 +158,26 @@ static void chunk_heads_are_hexadecimal(void **state) {
 static void problem_documents(void **state) {
   (void)state;
   struct tg_buffer buffer = {0};
-  assert_int_equal(tg_response_write_problem(&buffer, 404, TG_SLICE(""), TG_SLICE("")), TG_OK);
+  struct tg_problem plain = {.status = 404};
+  assert_int_equal(tg_response_write_problem(&buffer, &plain), TG_OK);
   assert_bytes(&buffer, "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404}");
   tg_buffer_clear(&buffer);
-  assert_int_equal(
-      tg_response_write_problem(&buffer, 418, TG_SLICE("a \"b\" \\ \r\n\x01\x7F \xFF \xC3\xA9"),
-                                TG_SLICE("/x?\xED\xA0\x80")),
-      TG_OK);
+  struct tg_problem hostile = {.status = 418,
+                               .detail = TG_SLICE("a \"b\" \\ \r\n\x01\x7F \xFF \xC3\xA9"),
+                               .instance = TG_SLICE("/x?\xED\xA0\x80")};
+  assert_int_equal(tg_response_write_problem(&buffer, &hostile), TG_OK);
   assert_bytes(&buffer,
                "{\"type\":\"about:blank\",\"title\":\"I'm a teapot\",\"status\":418,"
                "\"detail\":\"a \\\"b\\\" \\\\ \\r\\n\\u0001\\u007f \xEF\xBF\xBD \xC3\xA9\","
                "\"instance\":\"/x?\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"}");
+  tg_buffer_clear(&buffer);
+  struct tg_problem rich = {.status = 422,
+                            .type = TG_SLICE("/problems/\"x\""),
+                            .title = TG_SLICE("No"),
+                            .members = TG_SLICE("\"errors\":[1]")};
+  assert_int_equal(tg_response_write_problem(&buffer, &rich), TG_OK);
+  assert_bytes(&buffer,
+               "{\"type\":\"/problems/\\\"x\\\"\",\"title\":\"No\",\"status\":422,\"errors\":[1]}");
   tg_buffer_deinit(&buffer);
 }
 
