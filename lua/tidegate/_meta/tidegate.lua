@@ -968,7 +968,7 @@ end
 
 --- Ends the request with an error answer (RFC 9457): raises it, so that nothing after it runs.
 ---@param status integer 400 to 599
----@param detail? string|table what the client may read; a table of members of the document: detail, type, title, others
+---@param detail? string|table what the client may read; a table: members of the document (detail, type, title, others)
 ---@param headers? table<string, string>
 function tg.abort(status, detail, headers) end
 
