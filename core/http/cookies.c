@@ -67,7 +67,8 @@ const char *tg_cookies_fault(const struct tg_cookie *cookie) {
   if (!is_value(cookie->value))
     return "the value holds control bytes, spaces, quotes, commas, semicolons, backslashes or "
            "bytes "
-           "that are not ASCII; encode it, for instance with tg.crypto.base64url";
+           "that are not ASCII; encode it, for instance with "
+           "tg.crypto.base64url_encode";
   if (cookie->name.len + cookie->value.len > TG_COOKIE_MAX)
     return "name and value are longer than 4096 bytes together, which no browser keeps";
   if (!is_path(cookie->path) || cookie->path.len > TG_COOKIE_ATTRIBUTE_MAX)

@@ -721,7 +721,8 @@ SUSPENDS = {
     "stream:lines": "o.stream:lines()()", "stream:chunks": "o.stream:chunks()()", "stream:write": "o.stream:write('x')", "stream:close": "o.full:close()",
     "task:join": "o.task:join()", "udp:send_to": "o.udp:send_to('x', '127.0.0.1:9')", "udp:send": "o.connected:send('x')", "udp:receive": "o.udp:receive()",
     "udp:connect": "o.udp:connect('nobody.invalid', 9)", "watch:next": "o.watch:next()", "request:text": "req:text()", "request:json": "req:json()",
-    "request:form": "req:form()", "request:chunks": "req:chunks()()", "out:write": "o.out:write('x')", "out:send": "o.out:send('x')",
+    "request:form": "req:form()", "tg.crypto.password_hash": "tg.crypto.password_hash('x')",
+    "tg.crypto.password_verify": "tg.crypto.password_verify('x', KEPT)", "request:chunks": "req:chunks()()", "out:write": "o.out:write('x')", "out:send": "o.out:send('x')",
 }
 GOES_ON = {
     "tg.abort": "tg.abort(404)", "tg.api": "tg.api(1)", "tg.atomic": "tg.atomic(function() end)", "tg.background": "tg.background(function() end)",
@@ -741,6 +742,12 @@ GOES_ON = {
     "process:detach": "o.process:detach()", "semaphore.try_acquire": "o.semaphore:try_acquire()", "semaphore.release": "o.semaphore:release()",
     "semaphore.available": "o.semaphore:available()", "stream:shutdown": "o.stream:shutdown()", "stream:detach": "o.stream:detach()",
     "udp:close": "o.connected:close()", "udp:detach": "o.udp:detach()", "watch:detach": "o.watch:detach()", "watch:close": "o.watch:close()",
+    "tg.cookie.delete": "tg.cookie.delete('x')", "request:signed_cookie": "req:signed_cookie('x')", "request:sealed_cookie": "req:sealed_cookie('x')",
+    "tg.crypto.hmac": "tg.crypto.hmac('sha256', 'x', 'y')", "tg.crypto.hkdf": "tg.crypto.hkdf('sha256', 'x', '', '', 32)",
+    "tg.crypto.equal": "tg.crypto.equal('x', 'y')", "tg.crypto.seal": "tg.crypto.seal(('x'):rep(32), 'y')",
+    "tg.crypto.open": "tg.crypto.open(('x'):rep(32), 'y')",
+    **{f"tg.crypto.{name}": f"tg.crypto.{name}('x')" for name in ("sha256", "sha384", "sha512", "sha1", "md5", "base64_encode", "base64_decode",
+                                                               "base64url_encode", "base64url_decode", "hex", "unhex")},
 }
 # In a loop it runs right there, so a function that suspends shows it; those of tests work in tests only; those of forms
 # are shown in test_forms.py.
@@ -765,6 +772,7 @@ def atomic_route():
 local tg = require "tidegate"
 local function wait() tg.sleep(0) end
 local o = {}
+local KEPT = "$scrypt$ln=4,r=8,p=1$c2FsdHNhbHQ$" .. ("A"):rep(43)
 local function prepare()
   o.channel, o.event, o.barrier, o.mutex, o.semaphore = tg.channel(), tg.event(), tg.barrier(2), tg.mutex(), tg.semaphore(1)
   o.condition, o.locked, o.free, o.held = tg.condition(), tg.condition(), tg.condition(), tg.mutex()
@@ -813,7 +821,7 @@ return {
 
 @pytest.fixture(scope="module")
 def outcomes():
-    files = {"tidegate.lua": 'return { log = { access = "off" }, timeouts = { drain = 0.1 } }', "a.txt": "line\n" * 10, "routes/index.lua": atomic_route()}
+    files = {"tidegate.lua": f'return {{ log = {{ access = "off" }}, timeouts = {{ drain = 0.1 }}, secrets = {{ "{"x" * 32}" }} }}', "a.txt": "line\n" * 10, "routes/index.lua": atomic_route()}
     with Server(files, loops=1) as server, server.connect() as conn:
         conn.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n")
         answer = conn.response()

@@ -125,7 +125,7 @@ function Load:load_config(file, settings)
   if not ok then
     return config_check.empty()
   end
-  local config, problems = config_check.check(value, settings)
+  local config, problems = config_check.check(value, settings, os.getenv)
   local bad = self:reporter(file)
   for _, problem in ipairs(problems) do
     bad(problem.message, #problem.path > 0 and problem.path or nil)
@@ -350,6 +350,7 @@ return function(core, grants, sandbox, loader)
       end
     end
     load.config = load:load_config(config_file, core.load_settings())
+    core.secrets, load.config.secrets = load.config.secrets, nil -- for _core/cookies.lua alone
     apply_grants(load.config.grants)
     apply_grants(opts.grants or {})
     for _, folder in ipairs(sorted_keys(load.group_files)) do

@@ -90,6 +90,23 @@ function request:chunks()
   return M.take(self, "req:chunks()")
 end
 
+--- The value of a cookie that `tg.cookie` made with `signed = true`; `nil` where there is none, where it was changed or
+--- belongs to another name, and where it is older than `max_age`.
+--- @param name string
+--- @param max_age? number seconds
+--- @return string?
+function request:signed_cookie(name, max_age)
+  return require("tidegate._core.cookies").read(self, "signed", name, max_age)
+end
+
+--- The value of a cookie that `tg.cookie` made with `sealed = true`; else `nil`, as with req:signed_cookie.
+--- @param name string
+--- @param max_age? number seconds
+--- @return string?
+function request:sealed_cookie(name, max_age)
+  return require("tidegate._core.cookies").read(self, "sealed", name, max_age)
+end
+
 --- `req:after(fn, ...)`: runs fn(...) when the last byte of the answer has left; its error is logged with the route.
 function M.after(register)
   return function(self, fn, ...)

@@ -69,6 +69,7 @@ function Routes:on(methods, path, spec, run) end
 ---@field grants { ffi: boolean?, debug: boolean?, os_execute: boolean?, c_modules: string[]? }?
 ---@field dns tidegate.DnsConfig?
 ---@field log { level: "debug"|"info"|"warn"|"error"?, access: "json"|"text"|"off"? }?
+---@field secrets string[]|{ env: string }? of signed and sealed cookies, the newest first
 ---@field on_start fun()?
 ---@field on_stop fun()?
 ---@field openapi table|false?

@@ -5,6 +5,18 @@
 ---@class tidegate
 local tg = {}
 
+---@class tidegate.CookieOptions
+---@field path? string "/"
+---@field domain? string the host alone where it is not given
+---@field max_age? integer seconds; 0 or less deletes it. Without it and `expires`, it ends with the browser
+---@field expires? integer seconds since 1970
+---@field secure? boolean sent by HTTPS only (false)
+---@field http_only? boolean hidden from scripts of the page (true)
+---@field same_site? "Lax"|"Strict"|"None" Lax
+---@field partitioned? boolean one jar for each site that embeds this one (false)
+---@field signed? boolean can be read by its owner, and changed by nobody
+---@field sealed? boolean can be read and changed by nobody
+
 --- How a program has ended.
 ---@class tidegate.ProcessResult
 ---@field ok boolean its status was 0
@@ -461,6 +473,19 @@ function Request:parts() end
 --- Iterates over the body as it comes, in pieces of any size; holds no more than one of them. ⏸
 ---@return fun(): string|nil
 function Request:chunks() end
+
+--- The value of a cookie that `tg.cookie` made with `signed = true`; `nil` where there is none, where it was changed or
+--- belongs to another name, and where it is older than `max_age`.
+---@param name string
+---@param max_age? number seconds
+---@return string?
+function Request:signed_cookie(name, max_age) end
+
+--- The value of a cookie that `tg.cookie` made with `sealed = true`; else `nil`, as with req:signed_cookie.
+---@param name string
+---@param max_age? number seconds
+---@return string?
+function Request:sealed_cookie(name, max_age) end
 end
 
 do
@@ -713,6 +738,135 @@ function test_response:events() end
 
 --- Reads no further: to the application, the client is gone.
 function test_response:close() end
+end
+
+do
+--- Called, `tg.cookie(name, value, opts)` gives the value of a Set-Cookie field: put it into the headers of an answer.
+--- Raises `bad_cookie` where a browser would not keep the cookie, and `no_secrets` for `signed` and `sealed` without
+--- `secrets` in tidegate.lua.
+---@class tidegate.cookie
+---@overload fun(name: string, value: string|number, opts?: tidegate.CookieOptions): string
+local cookie = {}
+
+--- The value of a Set-Cookie field that deletes a cookie. Give the path, domain and the like that it was made with.
+---@param name string
+---@param opts? tidegate.CookieOptions
+---@return string
+function cookie.delete(name, opts) end
+
+tg.cookie = cookie
+end
+
+do
+---@class tidegate.crypto
+local crypto = {}
+
+--- The SHA-256 hash of some bytes: 32 bytes. `tg.crypto.hex` makes text of them.
+---@param data string
+---@return string
+function crypto.sha256(data) end
+
+--- The SHA-384 hash: 48 bytes.
+---@param data string
+---@return string
+function crypto.sha384(data) end
+
+--- The SHA-512 hash: 64 bytes.
+---@param data string
+---@return string
+function crypto.sha512(data) end
+
+--- The SHA-1 hash: 20 bytes. Broken; for protocols that ask for it.
+---@param data string
+---@return string
+function crypto.sha1(data) end
+
+--- The MD5 hash: 16 bytes. Broken; for protocols that ask for it.
+---@param data string
+---@return string
+function crypto.md5(data) end
+
+--- HMAC (RFC 2104): a hash that only who has the key can make. Compare it with `tg.crypto.equal`.
+---@param hash "sha256"|"sha384"|"sha512"|"sha1"|"md5"
+---@param key string
+---@param data string
+---@return string
+function crypto.hmac(hash, key, data) end
+
+--- HKDF (RFC 5869): keys out of a secret that is long and random; never out of a password.
+---@param hash "sha256"|"sha384"|"sha512"|"sha1"|"md5"
+---@param key string the secret
+---@param salt string random, or empty
+---@param info string what the key is for
+---@param length integer 1 to 1024 bytes
+---@return string
+function crypto.hkdf(hash, key, salt, info, length) end
+
+--- Are they the same? It takes as long wherever they differ, so that nobody can find out byte by byte.
+---@param a string
+---@param b string
+---@return boolean
+function crypto.equal(a, b) end
+
+--- Encrypts and signs a text (AES-256-GCM) under a key of 32 bytes, with a new random nonce in front. One key is good
+--- for some billion texts; `context` is not in the result, but has to be given again to open it.
+---@param key string
+---@param text string
+---@param context? string
+---@return string
+function crypto.seal(key, text, context) end
+
+--- Opens what `tg.crypto.seal` made; `nil` where the key or the context is another, or a byte was changed.
+---@param key string
+---@param sealed string
+---@param context? string
+---@return string?
+function crypto.open(key, sealed, context) end
+
+--- Base64 with padding (RFC 4648 section 4).
+---@param bytes string
+---@return string
+function crypto.base64_encode(bytes) end
+
+--- Bytes of a base64 text; `nil` where it is none.
+---@param text string
+---@return string?
+function crypto.base64_decode(text) end
+
+--- Base64 for URLs, file names and cookies: `-` and `_`, no padding (RFC 4648 section 5).
+---@param bytes string
+---@return string
+function crypto.base64url_encode(bytes) end
+
+--- Bytes of a base64url text, padded or not; `nil` where it is none.
+---@param text string
+---@return string?
+function crypto.base64url_decode(text) end
+
+--- Two hexadecimal digits a byte, in lower case.
+---@param bytes string
+---@return string
+function crypto.hex(bytes) end
+
+--- Bytes of hexadecimal digits in any case; `nil` where there is something else.
+---@param text string
+---@return string?
+function crypto.unhex(text) end
+
+--- A text to keep in place of a password: `$scrypt$ln=15,r=8,p=3$salt$hash` (RFC 7914). ⏸ It takes about 0.15 s of a
+--- core, on purpose, but not of the loop's thread; of one Lua state two run at once, the others wait.
+---@param password string
+---@return string
+function crypto.password_hash(password) end
+
+--- Is it the password that `tg.crypto.password_hash` was given? ⏸ Raises `invalid` where the kept text is none of ours,
+--- or asks for more work than 64 MiB and eight times the usual.
+---@param password string
+---@param kept string
+---@return boolean
+function crypto.password_verify(password, kept) end
+
+tg.crypto = crypto
 end
 
 do

@@ -6,6 +6,8 @@
 --     4 |   end
 --       |   ^^^
 
+local mask = require "tidegate._pure.mask"
+
 local M = {}
 
 local LINE_MAX = 160 -- bytes of a source line that are shown
@@ -58,7 +60,7 @@ function M.render(err, source)
   end
   if source and err.line then
     local width = math.max(3, #tostring(err.line) + 1)
-    local lines = lines_of(source, math.max(1, err.line - 1), err.line)
+    local lines = lines_of(mask.secrets(source), math.max(1, err.line - 1), err.line)
     for number = math.max(1, err.line - 1), err.line do
       if lines[number] then
         out[#out + 1] = ("%" .. width .. "d | %s"):format(number, plain(lines[number]):sub(1, LINE_MAX))

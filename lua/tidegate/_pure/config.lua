@@ -12,6 +12,7 @@ local M = {}
 local LEVELS = { debug = true, info = true, warn = true, error = true }
 local ACCESS = { json = true, text = true, off = true }
 local GRANTS = { "ffi", "debug", "os_execute", "c_modules" }
+local SECRET_LEAST, SECRETS_MAX = 32, 16
 local POOL_NAME = "^[%a_][%w_%-]*$"
 
 local function key_path(...)
@@ -114,9 +115,10 @@ end
 
 --- @param value any what tidegate.lua returned
 --- @param settings { key: string, kind: string, min: number, max: number }[]
---- @return table config { listen, settings, pools, grants, log, on_start, on_stop, default_blocking, openapi }
+--- @param getenv fun(name: string): string?
+--- @return table config { listen, settings, pools, grants, log, on_start, on_stop, default_blocking, openapi, secrets }
 --- @return tidegate.ConfigProblem[] problems
-function M.check(value, settings)
+function M.check(value, settings, getenv)
   local config, problems = M.empty(), {}
 
   local function bad(path, format, ...)
@@ -254,6 +256,42 @@ function M.check(value, settings)
         config.log[key] = item or "off"
       end
     end
+  end
+
+  -- What is wrong with a secret is said without it.
+  local function check_secrets(list, where)
+    if #list == 0 or #list > SECRETS_MAX then
+      return bad(key_path("secrets"), "%s must have 1 to %d texts, not %d", where, SECRETS_MAX, #list)
+    end
+    for index, secret in ipairs(list) do
+      if type(secret) ~= "string" or #secret < SECRET_LEAST then
+        local got = type(secret) == "string" and #secret .. " bytes" or "a " .. type(secret)
+        return bad(key_path("secrets"), "%s: number %d must be a text of at least %d bytes, not %s", where, index,
+          SECRET_LEAST, got)
+      end
+    end
+    config.secrets = list
+  end
+
+  function take.secrets(given)
+    local name = nil
+    if type(given) == "table" then
+      name = given.env
+    end
+    local alone = type(name) == "string" and next(given, next(given)) == nil
+    if name ~= nil and not alone or name == nil and not is_list(given) then
+      return bad(key_path("secrets"), 'secrets must be a list of texts, the newest first, or { env = "NAME" }')
+    elseif not name then
+      return check_secrets(given, "secrets")
+    end
+    local text, list = getenv(name), {}
+    if not text then
+      return bad(key_path("secrets"), "secrets: there is no environment variable %s", name)
+    end
+    for secret in text:gmatch("[^,%s]+") do
+      list[#list + 1] = secret
+    end
+    check_secrets(list, "secrets of the environment variable " .. name)
   end
 
   function take.default_blocking(given)
