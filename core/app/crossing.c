@@ -96,7 +96,11 @@ void tg_crossing_turn_away(struct tg_crossing *crossing) {
 
 static void on_gone(struct tg_exchange *exchange, tg_status why) {
   struct tg_crossing *crossing = exchange->handler;
-  if (crossing->asking) {
+  if (why == TG_ERESTART) {
+    if (!crossing->told)
+      TG_CHECK(tg_mailbox_post(crossing->proxy->mailbox, &crossing->proxy->notice) == TG_OK);
+    crossing->told = true;
+  } else if (crossing->asking) {
     crossing->lost = true;
     crossing->why = why;
   } else {
@@ -270,6 +274,17 @@ static void on_taken(struct tg_letter *letter) {
   go_on(crossing);
 }
 
+/* The worker reads what the client sends by the same pieces as a body. */
+static tg_status upgrade(struct tg_crossing *crossing, const struct tg_answer *answer) {
+  struct tg_exchange *exchange = crossing->original;
+  tg_status status = exchange->port->upgrade(exchange, answer);
+  if (status) return status;
+  crossing->body_ended = false;
+  crossing->body_status = TG_OK;
+  tg_loop_post(crossing->loop, &crossing->job);
+  return TG_OK;
+}
+
 void tg_crossing_on_answer(struct tg_letter *letter) {
   struct tg_crossing_answer *copy = TG_CONTAINER(letter, struct tg_crossing_answer, letter);
   struct tg_crossing *crossing = copy->crossing;
@@ -278,11 +293,17 @@ void tg_crossing_on_answer(struct tg_letter *letter) {
     tg_timer_stop(&crossing->loop->timers, &crossing->deadline);
     tg_status status;
     if (!exchange->head_sent) tg_buffer_clear(&exchange->held);
-    if (copy->whole)
+    if (copy->kind == TG_CROSSING_WHOLE)
       status = exchange->port->respond(exchange, &copy->answer);
-    else
+    else if (copy->kind == TG_CROSSING_STREAM)
       status = exchange->port->begin(exchange, &copy->answer);
-    if (status == TG_ENOMEM) tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
+    else
+      status = upgrade(crossing, &copy->answer);
+    if (status == TG_EOVERLOAD) {
+      tg_crossing_refuse(exchange, crossing->max_wait);
+      leave(crossing, status, true);
+    } else if (status == TG_ENOMEM)
+      tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
   }
   free(copy);
 }
@@ -351,6 +372,7 @@ static struct tg_crossing *new_crossing(struct tg_exchange *exchange,
   crossing->loop = exchange->server->loop;
   crossing->original = exchange;
   crossing->place = TG_CROSSING_HERE;
+  crossing->body_ended = !exchange->request->has_body;
   crossing->collect_max = exchange->route->stream_body ? 0 : TG_CROSSING_COLLECT;
   tg_list_init(&crossing->item.link);
   tg_list_init(&crossing->unpaid);

@@ -59,6 +59,7 @@ struct tg_crossing {
   bool body_ended;
   bool reading, asking;
   bool lost; /* `gone` came while asking */
+  bool told; /* the worker knows that the server drains */
   /* answer: pieces that were written while the client was slow */
   struct tg_list unpaid;
   bool draining;
@@ -100,12 +101,14 @@ struct tg_crossing_piece *tg_crossing_piece_new(struct tg_slice bytes);
 /* Frees all pieces of a list. */
 void tg_crossing_free_pieces(struct tg_list *pieces);
 
+enum tg_crossing_kind { TG_CROSSING_WHOLE, TG_CROSSING_STREAM, TG_CROSSING_UPGRADE };
+
 /* A head, and for whole answers the body, copied from the worker's handler. */
 struct tg_crossing_answer {
   struct tg_letter letter;
   struct tg_crossing *crossing;
   struct tg_answer answer;
-  bool whole;
+  enum tg_crossing_kind kind;
   struct tg_response_field fields[];
 };
 

@@ -26,7 +26,6 @@ static bool post_home(struct tg_proxy *proxy, struct tg_letter *letter,
 /* ---- answering ---- */
 
 static bool fit_for_the_wire(const struct tg_answer *answer) {
-  if (answer->status < 200 || answer->status > 599) return false;
   if (answer->content_type.len &&
       !tg_response_valid_field(TG_SLICE("content-type"), answer->content_type))
     return false;
@@ -43,7 +42,9 @@ static struct tg_slice put(char **at, struct tg_slice bytes) {
 }
 
 /* One block: the letter, the fields, then all bytes. */
-static struct tg_crossing_answer *copy_answer(const struct tg_answer *answer, bool whole) {
+static struct tg_crossing_answer *copy_answer(const struct tg_answer *answer,
+                                              enum tg_crossing_kind kind) {
+  bool whole = kind == TG_CROSSING_WHOLE;
   size_t total = answer->content_type.len + (whole ? answer->body.len : 0);
   for (size_t i = 0; i < answer->field_count; i++)
     total += answer->fields[i].name.len + answer->fields[i].value.len;
@@ -53,7 +54,7 @@ static struct tg_crossing_answer *copy_answer(const struct tg_answer *answer, bo
   if (!copy) return NULL;
   char *at = (char *)copy + head;
   tg_list_init(&copy->letter.link);
-  copy->whole = whole;
+  copy->kind = kind;
   copy->answer = *answer;
   copy->answer.fields = copy->fields;
   copy->answer.content_type = put(&at, answer->content_type);
@@ -65,10 +66,14 @@ static struct tg_crossing_answer *copy_answer(const struct tg_answer *answer, bo
   return copy;
 }
 
-static tg_status send_answer(struct tg_proxy *proxy, const struct tg_answer *answer, bool whole) {
+static tg_status send_answer(struct tg_proxy *proxy, const struct tg_answer *answer,
+                             enum tg_crossing_kind kind) {
+  bool leaves = kind == TG_CROSSING_UPGRADE;
+  if (leaves ? answer->status != 101 : answer->status < 200 || answer->status > 599)
+    return TG_EINVALID;
   if (!fit_for_the_wire(answer)) return TG_EINVALID;
   if (proxy->left) return TG_ECLOSED;
-  struct tg_crossing_answer *copy = copy_answer(answer, whole);
+  struct tg_crossing_answer *copy = copy_answer(answer, kind);
   if (!copy) return TG_ENOMEM;
   copy->crossing = proxy->crossing;
   if (!post_home(proxy, &copy->letter, tg_crossing_on_answer)) {
@@ -83,7 +88,7 @@ static tg_status send_answer(struct tg_proxy *proxy, const struct tg_answer *ans
 static tg_status far_respond(struct tg_exchange *exchange, const struct tg_answer *answer) {
   struct tg_proxy *proxy = of(exchange);
   if (exchange->answer_done || exchange->head_sent) return TG_ECONFLICT;
-  tg_status status = send_answer(proxy, answer, true);
+  tg_status status = send_answer(proxy, answer, TG_CROSSING_WHOLE);
   if (status) return status;
   exchange->sent_bytes = answer->body.len;
   exchange->head_sent = exchange->answer_done = true;
@@ -93,10 +98,24 @@ static tg_status far_respond(struct tg_exchange *exchange, const struct tg_answe
 static tg_status far_begin(struct tg_exchange *exchange, const struct tg_answer *head) {
   struct tg_proxy *proxy = of(exchange);
   if (exchange->answer_done || exchange->head_sent || proxy->begun) return TG_ECONFLICT;
-  tg_status status = send_answer(proxy, head, false);
+  tg_status status = send_answer(proxy, head, TG_CROSSING_STREAM);
   if (status) return status;
   proxy->begun = true;
   exchange->promised = head->has_length ? head->length : UINT64_MAX;
+  return TG_OK;
+}
+
+/* Of a request without a body nothing has crossed yet: what comes from now on is the tunnel's. */
+static tg_status far_upgrade(struct tg_exchange *exchange, const struct tg_answer *head) {
+  struct tg_proxy *proxy = of(exchange);
+  if (exchange->answer_done || exchange->head_sent || proxy->begun) return TG_ECONFLICT;
+  if (exchange->request->has_body) return TG_EINVALID;
+  tg_status status = send_answer(proxy, head, TG_CROSSING_UPGRADE);
+  if (status) return status;
+  proxy->begun = true;
+  proxy->body_ended = false;
+  exchange->request_done = false;
+  exchange->head_sent = exchange->upgraded = true;
   return TG_OK;
 }
 
@@ -211,7 +230,17 @@ static void far_finish(struct tg_exchange *exchange) {
 }
 
 static const struct tg_exchange_port far_port = {
-    .respond = far_respond, .begin = far_begin, .end = far_end, .finish = far_finish};
+    .respond = far_respond,
+    .begin = far_begin,
+    .upgrade = far_upgrade,
+    .end = far_end,
+    .finish = far_finish,
+};
+
+void tg_proxy_on_notice(struct tg_letter *letter) {
+  struct tg_exchange *exchange = &TG_CONTAINER(letter, struct tg_proxy, notice)->exchange;
+  if (exchange->gone) exchange->gone(exchange, TG_ERESTART);
+}
 
 void tg_proxy_on_leave(struct tg_letter *letter) {
   struct tg_proxy *proxy = TG_CONTAINER(letter, struct tg_proxy, leave);
@@ -317,6 +346,8 @@ struct tg_proxy *tg_proxy_new(struct tg_crossing *crossing, struct tg_generation
   proxy->home = &crossing->loop->mailbox;
   proxy->generation = generation;
   tg_generation_hold(generation);
+  proxy->notice.open = tg_proxy_on_notice;
+  tg_list_init(&proxy->notice.link);
   proxy->leave.open = tg_proxy_on_leave;
   tg_list_init(&proxy->leave.link);
   tg_list_init(&proxy->pieces);

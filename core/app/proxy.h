@@ -27,10 +27,11 @@ struct tg_proxy {
   struct tg_mailbox *home;    /* the loop's */
   struct tg_mailbox *mailbox; /* the worker's; NULL before it was taken */
   struct tg_generation *generation;
-  struct tg_letter leave; /* the loop's goodbye, posted once */
-  tg_status why;          /* written before that */
-  atomic_bool leaving;    /* and this then: the letter is on its way */
-  bool left;              /* it has come: nobody takes answers any more */
+  struct tg_letter notice; /* the loop drains; posted before `leave`, or never */
+  struct tg_letter leave;  /* the loop's goodbye, posted once */
+  tg_status why;           /* written before that */
+  atomic_bool leaving;     /* and this then: the letter is on its way */
+  bool left;               /* it has come: nobody takes answers any more */
   bool finished;
   struct tg_crossing_note *note; /* the loop's where its goodbye is TG_OK, else run here */
   /* body */
@@ -70,6 +71,7 @@ bool tg_proxy_outlives_client(const struct tg_route *route, enum tg_method metho
 void tg_proxy_free(struct tg_proxy *proxy);
 
 /* What the loop's letters do when the worker opens them. */
+void tg_proxy_on_notice(struct tg_letter *letter);
 void tg_proxy_on_leave(struct tg_letter *letter);
 void tg_proxy_on_piece(struct tg_letter *letter);
 void tg_proxy_on_piece_back(struct tg_letter *letter);

@@ -65,6 +65,12 @@ static tg_status near_begin(struct tg_exchange *exchange, const struct tg_answer
   return status;
 }
 
+static tg_status near_upgrade(struct tg_exchange *exchange, const struct tg_answer *answer) {
+  (void)exchange;
+  (void)answer;
+  return TG_EUNSUPPORTED; /* the client of a test sends a request and takes an answer, no more */
+}
+
 static bool is_full(const struct tg_rehearsal_request *request) {
   return request->in_parts && tg_buffer_size(&request->body) >= TG_REHEARSAL_BODY_HIGH;
 }
@@ -117,7 +123,12 @@ static void near_finish(struct tg_exchange *exchange) {
 }
 
 static const struct tg_exchange_port near_port = {
-    .respond = near_respond, .begin = near_begin, .end = near_end, .finish = near_finish};
+    .respond = near_respond,
+    .begin = near_begin,
+    .upgrade = near_upgrade,
+    .end = near_end,
+    .finish = near_finish,
+};
 
 /* ---- handing over ---- */
 

@@ -36,6 +36,7 @@
   X("limits.json_depth",     limits_json_depth,     COUNT,   128,         1,       1000,        "Deepest nesting of JSON, read or written.") \
   X("limits.response",       limits_response,       BYTES,   67108864,    1024,    1099511627776, "Largest buffered answer; longer ones go through tg.stream.") \
   X("limits.state_memory",   limits_state_memory,   BYTES,   268435456,   4194304, 1099511627776, "Most memory of one Lua state; past it allocation fails with an error.") \
+  X("limits.websocket_message", limits_websocket_message, BYTES, 1048576, 125, 1073741824, "Largest message that a WebSocket takes, unless tg.websocket says max_message; past it it is closed with 1009.") \
   X("limits.tasks",          limits_tasks,          COUNT,   10000,       1,       10000000,    "Most tasks that one request may have alive at once.") \
   X("limits.cpu",            limits_cpu,            SECONDS, 1,           0.01,    3600,        "CPU time that a task may use between two suspensions, unless a route says cpu.") \
   X("limits.slow",           limits_slow,           SECONDS, 0.05,        0,       3600,        "A step that keeps its loop for longer is logged with its place; 0: none is.") \

@@ -21,6 +21,33 @@ size_t tg_utf8_check(const char *text, size_t len) {
   return len;
 }
 
+/* One byte, by the table of RFC 3629 section 4. */
+static bool feed_byte(struct tg_utf8_run *run, unsigned char c) {
+  if (run->need) {
+    if (c < run->low || c > run->high) return false;
+    *run = (struct tg_utf8_run){(uint8_t)(run->need - 1), 0x80, 0xbf};
+    return true;
+  }
+  if (c < 0x80) return true;
+  if (c < 0xc2 || c > 0xf4) return false;
+  *run = (struct tg_utf8_run){(uint8_t)(c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3), 0x80, 0xbf};
+  if (c == 0xe0) run->low = 0xa0;
+  if (c == 0xed) run->high = 0x9f;
+  if (c == 0xf0) run->low = 0x90;
+  if (c == 0xf4) run->high = 0x8f;
+  return true;
+}
+
+bool tg_utf8_run_feed(struct tg_utf8_run *run, const char *text, size_t len) {
+  size_t i = 0;
+  while (i < len && run->need)
+    if (!feed_byte(run, (unsigned char)text[i++])) return false;
+  i += tg_utf8_check(text + i, len - i);
+  while (i < len) /* the last character, cut off, or a wrong one */
+    if (!feed_byte(run, (unsigned char)text[i++])) return false;
+  return true;
+}
+
 size_t tg_utf8_write(uint32_t code_point, char out[4]) {
   if (code_point < 0x80) {
     out[0] = (char)code_point;

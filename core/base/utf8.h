@@ -4,6 +4,7 @@
 #ifndef TG_BASE_UTF8_H
 #define TG_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,15 @@ static inline size_t tg_utf8_sequence(const char *text, size_t len) {
 
 /* Offset of the first byte that is not part of valid UTF-8; `len` when all of it is. */
 size_t tg_utf8_check(const char *text, size_t len);
+
+/* UTF-8 that comes in pieces: the bytes that the character under way still needs, and the range of
+ * the next one. Cleared: between two characters. */
+struct tg_utf8_run {
+  uint8_t need, low, high;
+};
+
+/* The next bytes of a run; false as soon as they cannot be part of valid UTF-8. */
+bool tg_utf8_run_feed(struct tg_utf8_run *run, const char *text, size_t len);
 
 /* Writes a code point (at most U+10FFFF, no surrogate) as 1 to 4 bytes; returns their number. */
 size_t tg_utf8_write(uint32_t code_point, char out[4]);

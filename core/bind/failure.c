@@ -94,6 +94,10 @@ struct tg_failure *tg_failure_new(struct tg_handling *handling, lua_State *from)
   return failure;
 }
 
+const struct tg_error_view *tg_failure_view(const struct tg_failure *failure) {
+  return &failure->view;
+}
+
 void tg_failure_free(struct tg_failure *failure) {
   tg_error_view_deinit(&failure->view);
   tg_buffer_deinit(&failure->type);

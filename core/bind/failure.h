@@ -17,6 +17,9 @@ struct tg_failure *tg_failure_new(struct tg_handling *handling, lua_State *from)
  * yet; else breaks the answer off. */
 void tg_failure_answer(struct tg_handling *handling, const struct tg_failure *failure);
 
+/* What the error value says. */
+const struct tg_error_view *tg_failure_view(const struct tg_failure *failure);
+
 void tg_failure_free(struct tg_failure *failure);
 
 #endif

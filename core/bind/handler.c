@@ -16,6 +16,7 @@
 #include "http/media.h"
 #include "script/module.h"
 #include "script/vm.h"
+#include "server/websocket.h"
 
 /// Functions of _core/entry.lua; not for routes.
 TG_MODULE(handler)
@@ -122,6 +123,7 @@ static void conclude(struct tg_handling *handling) {
   struct tg_exchange *exchange = handling->exchange;
   if (handling->concluded) *handling->concluded = true;
   tg_scope_deinit(&handling->scope);
+  if (handling->websocket) tg_websocket_conclude(handling);
   if (handling->failure) {
     tg_failure_answer(handling, handling->failure);
     tg_failure_free(handling->failure);
@@ -173,6 +175,8 @@ static bool ends_with_client(const struct tg_exchange *exchange) {
 
 static void on_gone(struct tg_exchange *exchange, tg_status why) {
   struct tg_handling *handling = exchange->handler;
+  if (handling->websocket) tg_websocket_gone(handling->websocket, why);
+  if (why == TG_ERESTART) return;
   if (why == TG_EDISCONNECT && !handling->streaming && !ends_with_client(exchange)) return;
   tg_scope_cancel(&handling->scope, tg_status_name(why));
 }

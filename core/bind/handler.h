@@ -21,6 +21,7 @@ struct tg_handling {
   bool settled;                      /* what the handler began or deferred was dealt with */
   bool streaming;                    /* the head of a stream was decided */
   bool *concluded;                   /* told to tg_handler_start while that runs; else NULL */
+  struct tg_websocket *websocket;    /* HTTP was left for it; else NULL */
   int after_ref;                     /* list of req:after functions, or LUA_NOREF */
 };
 
@@ -56,5 +57,14 @@ int tg_response_respond(lua_State *L);
  * given to `respond`, which says what is wrong with it. Never throws. */
 bool tg_response_plain(lua_State *co, struct tg_handling *handling);
 void tg_response_open(lua_State *L);
+
+/* bind/websocket.c: answers with a WebSocket, by the answer object at `object`. Pushes its function
+ * and the socket, or raises what the handshake is refused with. */
+int tg_websocket_begin(lua_State *L, struct tg_handling *handling, int object,
+                       const struct tg_response_field *fields, size_t count);
+
+/* The handling is over: closes the socket, and forgets the failure where that is only that the
+ * client has closed it before. */
+void tg_websocket_conclude(struct tg_handling *handling);
 
 #endif

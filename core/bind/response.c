@@ -207,6 +207,8 @@ static int send_object(lua_State *L, struct tg_handling *handling, int object, i
   struct tg_slice type = lua_isstring(L, type_index) ? string_at(L, type_index) : tg_slice(NULL, 0);
   if (kind && strcmp(kind, "stream") == 0)
     return begin_stream(L, handling, object, status, type, fields);
+  if (kind && strcmp(kind, "websocket") == 0)
+    return tg_websocket_begin(L, handling, object, fields->at, fields->count);
   int body = raw_field(L, object, "body");
   if (kind && strcmp(kind, "json") == 0)
     send_json(L, handling, status, fields, body);

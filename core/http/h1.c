@@ -18,6 +18,7 @@ enum phase {
   PHASE_CHUNKS,
   PHASE_TRAILERS,
   PHASE_DONE,
+  PHASE_TUNNEL,
   PHASE_FAILED
 };
 
@@ -486,6 +487,19 @@ static enum tg_h1_event feed_chunks(struct tg_h1 *h1, struct tg_slice bytes, siz
   }
 }
 
+/* --- another protocol ---------------------------------------------------------------------------- */
+
+static enum tg_h1_event feed_tunnel(struct tg_h1 *h1, struct tg_slice bytes, size_t *used) {
+  if (bytes.len == 0) return TG_H1_MORE;
+  *used = bytes.len;
+  h1->body = bytes;
+  return TG_H1_BODY;
+}
+
+void tg_h1_tunnel(struct tg_h1 *h1) {
+  h1->p.phase = PHASE_TUNNEL;
+}
+
 /* --- the interface ------------------------------------------------------------------------------ */
 
 void tg_h1_init(struct tg_h1 *h1, struct tg_arena *arena, const struct tg_settings *settings) {
@@ -511,6 +525,7 @@ enum tg_h1_event tg_h1_feed(struct tg_h1 *h1, struct tg_slice bytes, size_t *use
     case PHASE_CHUNKS: return feed_chunks(h1, bytes, used);
     case PHASE_TRAILERS: return feed_trailers(h1, bytes, used);
     case PHASE_DONE: return TG_H1_END;
+    case PHASE_TUNNEL: return feed_tunnel(h1, bytes, used);
     case PHASE_FAILED: break;
   }
   return TG_H1_ERROR;

@@ -60,4 +60,8 @@ void tg_h1_init(struct tg_h1 *h1, struct tg_arena *arena, const struct tg_settin
  * an event may still be due). */
 enum tg_h1_event tg_h1_feed(struct tg_h1 *h1, struct tg_slice bytes, size_t *used);
 
+/* After the end of a message that was answered 101: what follows is another protocol's, and comes
+ * as TG_H1_BODY without an end. */
+void tg_h1_tunnel(struct tg_h1 *h1);
+
 #endif

@@ -197,6 +197,7 @@ static char *put_framing(char *out, const struct tg_response_head *head) {
   }
   if (head->close) return PUT(out, "Connection: close\r\n");
   if (head->keep_alive) return PUT(out, "Connection: keep-alive\r\n");
+  if (head->upgrade) return PUT(out, "Connection: upgrade\r\n");
   return out;
 }
 

@@ -26,6 +26,7 @@ struct tg_response_head {
   uint64_t length;              /* bytes of the body, or one of the values above */
   bool close;                   /* writes Connection: close */
   bool keep_alive;              /* writes Connection: keep-alive (for HTTP/1.0 clients) */
+  bool upgrade;                 /* writes Connection: upgrade (with 101 and an Upgrade field) */
   struct tg_slice content_type; /* len 0: none is written */
   struct tg_slice date;         /* IMF-fixdate, TG_HTTP_DATE_LEN bytes */
   const struct tg_response_field *fields;

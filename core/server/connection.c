@@ -73,6 +73,7 @@ static enum tg_connection_phase phase_of(const struct tg_connection *conn) {
   if (tg_stream_queued(&conn->stream)) return TG_PHASE_WRITE;
   if (!begun(conn)) return TG_PHASE_IDLE;
   if (!exchange->head_done) return TG_PHASE_HEAD;
+  if (exchange->upgraded) return TG_PHASE_NONE;
   bool waits_for_continue = exchange->request->expect_continue && !exchange->continued;
   if (!exchange->request_done && conn->stream.reading && !waits_for_continue) return TG_PHASE_BODY;
   return TG_PHASE_NONE;
@@ -230,8 +231,11 @@ static void after_feeding(struct tg_connection *conn) {
   if (conn->eof && !tg_buffer_size(&conn->pending)) drop_blank(conn);
   if (conn->exchange && conn->eof && !conn->exchange->request_done &&
       !tg_buffer_size(&conn->pending) && !conn->exchange->answer_done) {
-    tg_connection_abort(conn, TG_EDISCONNECT); /* the request will never be whole */
-    return;
+    if (!conn->exchange->upgraded) {
+      tg_connection_abort(conn, TG_EDISCONNECT); /* the request will never be whole */
+      return;
+    }
+    tg_exchange_body_end(conn->exchange);
   }
   if (!conn->exchange && !conn->sent &&
       (conn->close || (conn->eof && !tg_buffer_size(&conn->pending)))) {
@@ -328,6 +332,14 @@ void tg_connection_advance(struct tg_connection *conn) {
   if (!conn->feeding) resume(conn);
 }
 
+void tg_connection_part(struct tg_connection *conn) {
+  conn->exchange = NULL;
+  conn->touched = conn->close = true;
+  conn->served++;
+  tg_stream_flush_soon(&conn->stream);
+  if (!conn->feeding) resume(conn);
+}
+
 void tg_connection_want_body(struct tg_connection *conn) {
   if (!conn->feeding) resume(conn);
 }
@@ -374,6 +386,8 @@ struct tg_connection *tg_connection_open(struct tg_server *server, int fd,
 /* What has come, or is about to come because the connection is new, is answered; a client that has
  * its answers must be ready for the end of a kept connection (RFC 9112 section 9.3.1). */
 void tg_connection_drain(struct tg_connection *conn) {
+  struct tg_exchange *exchange = conn->exchange;
+  if (exchange && exchange->upgraded && exchange->gone) exchange->gone(exchange, TG_ERESTART);
   if (conn->closed || conn->phase == TG_PHASE_LINGER || begun(conn)) return;
   bool waits =
       tg_buffer_size(&conn->pending) || (conn->stream.reading && tg_stream_unread(&conn->stream));

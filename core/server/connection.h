@@ -48,6 +48,10 @@ struct tg_connection *tg_connection_open(struct tg_server *server, int fd,
 /* The exchange is answered and read to its end: send, then go on with the next one or close. */
 void tg_connection_advance(struct tg_connection *conn);
 
+/* The exchange has ended its tunnel and goes on without the connection, which closes as soon as all
+ * is sent. */
+void tg_connection_part(struct tg_connection *conn);
+
 /* Asks for more of the request body, or notes that there is room for it again. */
 void tg_connection_want_body(struct tg_connection *conn);
 
@@ -58,7 +62,7 @@ void tg_connection_update_deadline(struct tg_connection *conn);
 void tg_connection_abort(struct tg_connection *conn, tg_status why);
 
 /* For draining: close now when idle between requests, else after the answer under way; a client
- * that has asked nothing yet has a moment to do so. */
+ * that has asked nothing yet has a moment to do so. A tunnel is told, and ends when it likes. */
 void tg_connection_drain(struct tg_connection *conn);
 
 /* "127.0.0.1" or "unix". Returns the length. */

@@ -106,6 +106,29 @@ static tg_status local_begin(struct tg_exchange *exchange, const struct tg_answe
   return status;
 }
 
+/* Whatever was sent behind the request already is the other protocol's. */
+static tg_status local_upgrade(struct tg_exchange *exchange, const struct tg_answer *answer) {
+  struct tg_connection *conn = exchange->conn;
+  if (exchange->answer_done || exchange->head_sent || exchange->held.len) return TG_ECONFLICT;
+  if (answer->status != 101 || exchange->request->has_body) return TG_EINVALID;
+  if (!conn) return TG_ECLOSED;
+  if (exchange->server->draining) return TG_EOVERLOAD;
+  struct tg_response_head head;
+  describe_head(exchange, answer, &head);
+  head.close = head.keep_alive = false;
+  head.upgrade = true;
+  tg_status status = tg_response_write_head(tg_stream_out(&conn->stream), &head);
+  if (status) return status;
+  (void)tg_exchange_peer(exchange); /* while there is a connection to ask */
+  tg_h1_tunnel(&exchange->h1);
+  exchange->status = answer->status;
+  exchange->head_sent = exchange->upgraded = exchange->close = true;
+  exchange->request_done = false;
+  tg_stream_flush_soon(&conn->stream);
+  tg_connection_want_body(conn);
+  return TG_OK;
+}
+
 static tg_status send_held(struct tg_exchange *exchange) {
   if (exchange->head_sent) return TG_OK;
   struct tg_slice head = tg_buffer_slice(&exchange->held);
@@ -175,6 +198,12 @@ static void local_end(struct tg_exchange *exchange, tg_status status) {
   exchange->answer_done = true;
   struct tg_connection *conn = exchange->conn;
   if (!conn) return;
+  if (exchange->upgraded && status == TG_OK) {
+    exchange->conn = NULL;
+    exchange->request_done = true; /* nothing more comes of the client's side */
+    tg_connection_part(conn);
+    return;
+  }
   bool short_of = exchange->promised != UINT64_MAX && exchange->sent_bytes != exchange->promised &&
                   !bodiless(exchange, exchange->status);
   if (status || short_of || send_held(exchange)) {
@@ -200,7 +229,12 @@ static void local_finish(struct tg_exchange *exchange) {
 }
 
 const struct tg_exchange_port tg_exchange_local = {
-    .respond = local_respond, .begin = local_begin, .end = local_end, .finish = local_finish};
+    .respond = local_respond,
+    .begin = local_begin,
+    .upgrade = local_upgrade,
+    .end = local_end,
+    .finish = local_finish,
+};
 
 void tg_exchange_answer_problem(struct tg_exchange *exchange, struct tg_problem problem,
                                 const struct tg_response_field *fields, size_t field_count) {
@@ -373,7 +407,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->promised = UINT64_MAX;
   exchange->head_done = exchange->request_done = exchange->broken = exchange->handled = false;
   exchange->head_sent = exchange->chunked = exchange->answer_done = exchange->cut = false;
-  exchange->close = exchange->continued = false;
+  exchange->upgraded = exchange->close = exchange->continued = false;
   tg_h1_init(&exchange->h1, &exchange->arena, server->settings);
 }
 

@@ -49,6 +49,13 @@ struct tg_exchange_port {
   /* Decides the head of a streamed answer; `exchange->sink` takes the body then. The head is held
    * until the first bytes. Errors as above. */
   tg_status (*begin)(struct tg_exchange *exchange, const struct tg_answer *head);
+  /* Leaves HTTP (RFC 9110 section 7.8): sends the head, which is a 101 that names the protocol in
+   * its Upgrade field, and from then on both directions are the handler's. What the client sends
+   * comes by `exchange->body`, whose end is the end of the client's side; what is written to
+   * `exchange->sink` goes out as it is; `end` closes the connection behind it, at once, while the
+   * handler may go on. TG_EINVALID: the request has a body; TG_EOVERLOAD: the server drains;
+   * TG_EUNSUPPORTED: this client cannot; else as above. */
+  tg_status (*upgrade)(struct tg_exchange *exchange, const struct tg_answer *head);
   /* Ends a streamed answer: TG_OK properly; an error breaks it off so that no client takes it for
    * whole. */
   void (*end)(struct tg_exchange *exchange, tg_status status);
@@ -73,8 +80,8 @@ struct tg_exchange {
   const struct tg_exchange_port *port;
   void *handler; /* whoever handles it keeps its structure here */
   /* The client is gone (TG_EDISCONNECT), the body cannot be read (TG_ETIMEOUT, TG_ETOO_LARGE ...)
-   * or the process stops (TG_ECANCELLED): stop working. On the loop's thread; NULL: nobody cares.
-   */
+   * or the process stops (TG_ECANCELLED): stop working. After an upgrade also TG_ERESTART: the
+   * server drains, come to an end. On the handler's thread; NULL: nobody cares. */
   void (*gone)(struct tg_exchange *exchange, tg_status why);
   /* The last byte of the answer has left (or the client has). Set by the handler before finish;
    * once. */
@@ -104,6 +111,7 @@ struct tg_exchange {
   bool handled;      /* a handler has it */
   bool head_sent;
   bool chunked;
+  bool upgraded;    /* HTTP was left: the bytes of both directions belong to the handler */
   bool cut;         /* the answer broke off: the connection is closed at once, without its end */
   bool answer_done; /* all of the answer was appended to the stream (or given up) */
   bool close;       /* the connection ends after this answer */

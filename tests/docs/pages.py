@@ -333,9 +333,10 @@ class Session:
         self.output = self.own_port(self.server.log)
 
     def shell(self, block):
-        if re.search(r"\bcurl\b", block.text):
+        if re.search(r"\bcurl\b|\bws://", block.text):
             self.need_server()
-        script = f"trap 'pwd >{self.folder}/cwd' EXIT\n{block.text}"
+        text = block.text.replace(f"ws://{PORT}", f"ws://127.0.0.1:{self.port}")
+        script = f"trap 'pwd >{self.folder}/cwd' EXIT\n{text}"
         done = subprocess.run(["bash", "-euc", script], cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=6 * DEADLINE, check=False)
         self.output = self.own_port(done.stdout)

@@ -142,7 +142,7 @@ function Load:merge(inherited, own, prefix, bad, extra)
     spec[key] = value
   end
   for _, key in ipairs(sorted_keys(own)) do
-    if key ~= "run" then
+    if key ~= "run" and key ~= "websocket" then
       local value = own[key]
       local keys = prefix and { prefix, tostring(key) } or { tostring(key) }
       local problem = spec_check.check(key, value, self.config.pools, extra)
@@ -193,7 +193,7 @@ function Load:group(folder)
     elseif ok then
       local own, locks = {}, {}
       for key, item in pairs(value) do
-        if key == "run" or route_key.is_route(key) then
+        if key == "run" or key == "websocket" or route_key.is_route(key) then
           bad(("'%s' belongs to a route file, not to _group.lua"):format(key), { key })
         elseif key ~= "lock" then
           own[key] = item
@@ -241,6 +241,9 @@ function Load:add_route(file, prefix, item, inherited, bad)
   end
   route.methods, route.any, route.pattern = parsed.methods, parsed.any, pattern
   route.name, route.key = parsed.words .. " " .. pattern, item.key
+  if item.spec.websocket ~= nil and spec.hidden == nil then
+    spec.hidden = true -- OpenAPI has no words for it
+  end
   route.run, route.spec = item.run, spec
   if spec.jit == false then
     jit.off(item.run, true)

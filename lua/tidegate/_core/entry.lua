@@ -39,9 +39,11 @@ local function send(handling, run, out)
   end
 end
 
+local lasting = { stream = true, websocket = true }
+
 local function is_stream(first, second)
   local value = type(first) == "number" and second or first
-  return type(value) == "table" and getmetatable(value) == handler.answer_meta and value.kind == "stream"
+  return type(value) == "table" and getmetatable(value) == handler.answer_meta and lasting[value.kind]
 end
 
 -- What was deferred may fail, and that is the answer then; a stream's end is after its function.

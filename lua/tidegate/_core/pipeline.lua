@@ -81,7 +81,7 @@ end
 
 local function is_stream(first, second)
   local value = type(first) == "number" and second or first
-  return type(value) == "table" and answers.is_answer(value) and value.kind == "stream"
+  return type(value) == "table" and answers.is_answer(value) and (value.kind == "stream" or value.kind == "websocket")
 end
 
 -- Before the head of a buffered answer, after the end of a stream, unless the dependency says which.

@@ -1,6 +1,7 @@
 -- What a route file may return, brought into one list of declarations. Used by _core/app.lua; `routes` is tg.routes.
 
 local route_key = require("tidegate._pure.route_key")
+local options = require("tidegate._pure.websocket_options")
 local spec_check = require("tidegate._pure.spec")
 local suggest = require("tidegate._pure.suggest")
 
@@ -89,6 +90,29 @@ local function near_run(item)
   end
 end
 
+-- The handler of a route with websocket = fn, or { run = fn, option = value ... }; its function gets (ws, req).
+local function websocket(value)
+  local run, opts = value, {}
+  if type(value) == "table" then
+    run = value.run
+    for name, option in pairs(value) do
+      opts[name] = name ~= "run" and option or nil
+    end
+  end
+  if type(run) ~= "function" then
+    return nil, "websocket is a function(ws, req), or a table { run = function(ws, req) ... end } with options"
+  end
+  local problem = options.problem(opts)
+  if problem then
+    return nil, "websocket: " .. problem
+  end
+  return function(req)
+    return require("tidegate._core.websocket").websocket(function(ws)
+      return run(ws, req)
+    end, opts)
+  end, run
+end
+
 --- @class tidegate.Declaration
 --- @field key string
 --- @field spec table its own keys, `run` included or not
@@ -123,7 +147,10 @@ function M.expand(path, value, bad)
   for _, key in ipairs(keys) do
     local item = value[key]
     if not route_key.is_route(key) then
-      if key == "run" then
+      if key == "websocket" then
+        bad('websocket belongs to a route: ["GET /"] = { websocket = function(ws, req) ... end }', { "websocket" })
+        wrong = true
+      elseif key == "run" then
         bad('run belongs to a route: ["GET /"] = { run = function(req) ... end }', { "run" })
         wrong = true
       else
@@ -131,17 +158,27 @@ function M.expand(path, value, bad)
       end
     elseif type(item) == "function" then
       list[#list + 1] = { key = key, spec = {}, run = item, line = line_of(item, path) }
+    elseif type(item) == "table" and item.websocket ~= nil then
+      local run, of = websocket(item.websocket)
+      if item.run ~= nil then
+        run, of = nil, "a route has run or websocket, not both"
+      end
+      if run then
+        list[#list + 1] = { key = key, spec = item, run = run, line = line_of(of, path) }
+      else
+        wrong = true
+        bad(of, { key, "websocket" })
+      end
     elseif type(item) == "table" and type(item.run) == "function" then
       list[#list + 1] = { key = key, spec = item, run = item.run, line = line_of(item.run, path) }
     else
       wrong = true
-      if type(item) == "table" and item.proxy == nil and item.websocket == nil then
+      if type(item) == "table" and item.proxy == nil then
         local near = near_run(item)
         local hint = near and ("; did you mean run, not %s?"):format(near) or ""
         bad(("'%s' has no run = function(req) ... end%s"):format(key, hint), near and { key, near } or { key })
       elseif type(item) == "table" then
-        local name = item.proxy ~= nil and "proxy" or "websocket"
-        bad("not available in this version: " .. name, { key, name })
+        bad("not available in this version: proxy", { key, "proxy" })
       else
         bad(("'%s' must be a function or a table with run, not a %s"):format(key, type(item)), { key })
       end

@@ -13,6 +13,7 @@ local providers = {
   ["tidegate._core.random"] = { "random_bytes", "uuid" },
   ["tidegate._core.signals"] = { "on_signal" },
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "file", "stream", "sse", "abort" },
+  ["tidegate._core.websocket"] = { "websocket" },
   ["tidegate._core.groups"] = { "gather", "settle", "race", "any", "map", "each_done" },
   ["tidegate._core.scopes"] = { "scope", "timeout", "move_on", "shield", "deadline", "atomic", "try" },
   ["tidegate._core.tasks"] = { "spawn", "background", "every", "defer" },
@@ -31,7 +32,7 @@ local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
 local later = { "schema", "http", "url", "metrics", "cache",
-  "pg", "redis", "sqlite", "template", "proxy", "websocket", "sort",
+  "pg", "redis", "sqlite", "template", "proxy", "sort",
 }
 
 -- Names that earlier versions had, each with the one that has taken its place.

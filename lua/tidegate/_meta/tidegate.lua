@@ -696,6 +696,58 @@ function Watch:detach() end
 end
 
 do
+--- A WebSocket: what the function of tg.websocket gets.
+---@class tidegate.WebSocket
+---@field req tidegate.Request the request that has opened it
+---@field protocol string|nil the subprotocol that was agreed on
+---@field closed boolean nothing can be sent any more
+---@field closing boolean the server is about to end, or to restart: come to an end
+---@field close_code integer|nil how it was closed, once it is
+---@field close_reason string|nil
+local WebSocket = {}
+
+--- The next message; waits for it. ⏸ At the end nil, the close code and the reason. One task at a time.
+--- A wait that is cut short, as by tg.timeout, loses no message. Raises `busy` where another task waits already.
+---@return string|nil message
+---@return "text"|"binary"|integer kind or the close code
+---@return string|nil reason
+function WebSocket:recv() end
+
+--- Iterates over the messages until the end: `for message, kind in ws:messages() do`. ⏸
+---@return fun(): string|nil, string
+function WebSocket:messages() end
+
+--- The next message, decoded from JSON; nil, code, reason at the end. ⏸
+--- What is no JSON closes the socket with 1007, and raises `invalid_message`.
+---@return any value
+---@return integer|nil code
+---@return string|nil reason
+function WebSocket:recv_json() end
+
+--- Sends a text message. ⏸ while the client has too much to read. Several tasks may send; messages stay whole.
+--- Raises `websocket_closed` when it is closed; where the client has closed it, an uncaught one just ends the handler.
+---@param text string UTF-8
+function WebSocket:send(text) end
+
+--- Sends a binary message. ⏸ As `send`.
+---@param bytes string
+function WebSocket:send_binary(bytes) end
+
+--- Sends a value as JSON in a text message. ⏸ As `send`.
+---@param value any
+function WebSocket:json(value) end
+
+--- Asks the client for a sign of life; its answer is not waited for.
+function WebSocket:ping() end
+
+--- Closes it: sends a Close and waits for the client's, at most five seconds. ⏸ What was not read is dropped.
+--- Closing again waits for the same end. In a cancelled task it waits for nothing.
+---@param code? integer 1000 where it is not given; 1000 to 1003, 1007 to 1014, 3000 to 4999
+---@param reason? string at most 123 bytes of UTF-8; longer ones are cut
+function WebSocket:close(code, reason) end
+end
+
+do
 --- The answer to a request of a test.
 ---@class tidegate.test_response
 ---@field status integer
@@ -1397,6 +1449,14 @@ function tg.try(fn, ...) end
 ---@param version? integer 4 (random; the default), or 7: begins with the time; those of one Lua state go up
 ---@return string
 function tg.uuid(version) end
+
+--- Answers with a WebSocket (RFC 6455): after the handshake `run(ws)` is called, and the socket is closed when it
+--- returns. A request that is no handshake is answered 426, one from a page of another origin 403.
+---@param run fun(ws: tidegate.WebSocket)
+---@param opts? {protocols: string[], origins: string[], ping: number|false, max_message: integer, headers: table}
+---   subprotocols, the dearest first; origins of pages beside our own; seconds of silence after which the client is
+---   asked whether it is there (20); bytes of a message (limits.websocket_message); fields of the answer
+function tg.websocket(run, opts) end
 
 --- Lets other tasks and the sockets have their turn. ⏸
 function tg.yield() end

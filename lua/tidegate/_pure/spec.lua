@@ -125,7 +125,7 @@ local keys = {
 local later = {}
 for _, name in ipairs({
   "params", "query", "headers", "cookies", "body", "form", "response",
-  "auth", "rate_limit", "cache", "cors", "compress", "proxy", "websocket", "memory",
+  "auth", "rate_limit", "cache", "cors", "compress", "proxy", "memory",
 }) do
   later[name] = true
 end
@@ -138,6 +138,7 @@ local function known(extra)
   for name in pairs(later) do
     names[#names + 1] = name
   end
+  names[#names + 1] = "websocket"
   for _, name in ipairs(extra or {}) do
     names[#names + 1] = name
   end

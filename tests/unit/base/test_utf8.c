@@ -70,10 +70,51 @@ static void the_first_bad_byte_is_found(void **state) {
   assert_int_equal(tg_utf8_check(text, 0), 0);
 }
 
+/* In pieces the verdict comes at the same byte: the first that makes it wrong. */
+static void pieces_are_judged_byte_by_byte(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    size_t bad; /* index of the byte that is refused; SIZE_MAX: none */
+    unsigned need;
+  } rows[] = {
+      {"plain ascii of some length", SIZE_MAX, 0},
+      {"\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5", SIZE_MAX, 0},
+      {"a\xF0\x9F\x98\x80z", SIZE_MAX, 0},
+      {"a\xF0\x9F\x98", SIZE_MAX, 1},
+      {"a\xF0", SIZE_MAX, 3},
+      {"\xED\x9F\xBF", SIZE_MAX, 0},
+      {"\xED\xA0\x80", 1, 0},
+      {"\xE0\x9F\xBF", 1, 0},
+      {"\xF0\x8F\xBF\xBF", 1, 0},
+      {"\xF4\x8F\xBF\xBF", SIZE_MAX, 0},
+      {"\xF4\x90\x80\x80", 1, 0},
+      {"\xF5", 0, 0},
+      {"\xC1\xBF", 0, 0},
+      {"abcdefghij\x80", 10, 0},
+      {"abcdefgh\xE1\x80z", 10, 0},
+      {"\xFF", 0, 0},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    size_t len = strlen(rows[i].text);
+    for (size_t step = 1; step <= len; step++) {
+      struct tg_utf8_run run = {0};
+      size_t at = 0;
+      bool good = true;
+      for (; at < len && good; at += step)
+        good = tg_utf8_run_feed(&run, rows[i].text + at, step < len - at ? step : len - at);
+      if (good != (rows[i].bad == SIZE_MAX)) fail_msg("row %zu, step %zu", i, step);
+      if (good) assert_int_equal(run.need, rows[i].need);
+      if (!good && step == 1) assert_int_equal(at - 1, rows[i].bad);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(utf8_is_strict),
       cmocka_unit_test(the_first_bad_byte_is_found),
+      cmocka_unit_test(pieces_are_judged_byte_by_byte),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
