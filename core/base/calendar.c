@@ -192,14 +192,28 @@ static int take_offset(struct reader *reader) {
   return west ? -offset : offset;
 }
 
+static void take_date(struct reader *reader, struct tg_calendar *c) {
+  c->year = (int)take_digits(reader, 4);
+  take(reader, "-");
+  c->month = take_digits(reader, 2);
+  take(reader, "-");
+  c->day = take_digits(reader, 2);
+}
+
+tg_status tg_calendar_read_date(struct tg_slice text, int64_t *seconds) {
+  struct reader reader = {.left = text};
+  struct tg_calendar c = {0};
+  take_date(&reader, &c);
+  if (!at_end(&reader)) return TG_ESYNTAX;
+  if (!exists(&c)) return TG_ERANGE;
+  *seconds = tg_calendar_join(&c);
+  return TG_OK;
+}
+
 tg_status tg_calendar_read_rfc3339(struct tg_slice text, int64_t *seconds, uint32_t *nanoseconds) {
   struct reader reader = {.left = text};
   struct tg_calendar c = {0};
-  c.year = (int)take_digits(&reader, 4);
-  take(&reader, "-");
-  c.month = take_digits(&reader, 2);
-  take(&reader, "-");
-  c.day = take_digits(&reader, 2);
+  take_date(&reader, &c);
   take_either(&reader, 'T', 't');
   take_time(&reader, &c);
   *nanoseconds = 0;

@@ -44,6 +44,9 @@ size_t tg_calendar_write_http(int64_t seconds, char out[TG_CALENDAR_TEXT]);
 TG_MUST_CHECK tg_status tg_calendar_read_rfc3339(struct tg_slice text, int64_t *seconds,
                                                  uint32_t *nanoseconds);
 
+/* The date alone (RFC 3339's full-date); `seconds` are those of its first moment in UTC. */
+TG_MUST_CHECK tg_status tg_calendar_read_date(struct tg_slice text, int64_t *seconds);
+
 /* Any of the three forms of RFC 9110 section 5.6.7; the weekday must be right. Years of two digits
  * are those that lie at most 50 years after `now`. */
 TG_MUST_CHECK tg_status tg_calendar_read_http(struct tg_slice text, int64_t now, int64_t *seconds);

@@ -9,6 +9,7 @@
 
 #include "bind/handler.h"
 #include "bind/json.h"
+#include "bind/schema.h"
 #include "bind/timing.h"
 #include "script/error.h"
 #include "script/vm.h"
@@ -124,23 +125,43 @@ static void send_bytes(lua_State *L, struct tg_handling *handling, int status, s
   check(L, give(handling, status, type, fields, body));
 }
 
-static tg_status encode(lua_State *L, struct tg_handling *handling, int value,
+/* Into the state's scratch buffer. `schema`: the stack index of a program, or 0. */
+static tg_status encode(lua_State *L, struct tg_handling *handling, int value, int schema,
                         struct tg_json_error *error) {
   const struct tg_settings *settings = handling->vm->settings;
   struct tg_json_options options = {.max_depth = (unsigned)settings->limits_json_depth,
                                     .max_size = (size_t)settings->limits_response};
   tg_buffer_clear(&handling->vm->scratch);
-  return tg_json_encode(L, value, &handling->vm->scratch, &options, error);
+  struct tg_buffer *scratch = &handling->vm->scratch;
+  return schema ? tg_schema_encode(L, schema, value, scratch, &options, error)
+                : tg_json_encode(L, value, scratch, &options, error);
 }
 
 static void let_go(struct tg_buffer *scratch) {
   if (scratch->cap > SCRATCH_KEEP) tg_buffer_deinit(scratch);
 }
 
+/* In `dev`, a handler that breaks its own promise is told so. */
+static void check_promise(lua_State *L, struct tg_handling *handling, int schema, int value) {
+  if (tg_schema_promise(L, schema, value)) return;  // .. rows
+  const struct tg_route *route = handling->exchange->route;
+  int rows = lua_gettop(L);
+  tg_schema_push_sentence(L, rows);
+  tg_error_push(L, "response_schema", "the answer is not what the route's response declares: %s",
+                lua_tostring(L, -1));
+  lua_pushlstring(L, route->place.ptr, route->place.len);
+  lua_setfield(L, -2, "place");
+  lua_pushvalue(L, rows);
+  lua_setfield(L, -2, "errors");
+  lua_error(L);
+}
+
+/* `schema`: a program, or 0. */
 static void send_json(lua_State *L, struct tg_handling *handling, int status, struct fields *fields,
-                      int value) {
+                      int value, int schema) {
   struct tg_json_error error;
-  tg_status encoded = encode(L, handling, value, &error);
+  if (schema && handling->vm->host->dev) check_promise(L, handling, schema, value);
+  tg_status encoded = encode(L, handling, value, schema, &error);
   if (encoded) {
     tg_json_push_error(L, encoded, &error);
     lua_error(L);
@@ -196,6 +217,16 @@ static int begin_stream(lua_State *L, struct tg_handling *handling, int object, 
   return 2;  // run out
 }
 
+/* The stack index of an answer's program; 0: it has none. */
+static int find_schema(lua_State *L, int object) {
+  int schema = raw_field(L, object, "schema");
+  if (lua_isnil(L, schema)) return 0;
+  if (!tg_schema_find(L, schema))
+    tg_error_throw(L, "bad_answer", "the schema of an answer is the program of a schema, not a %s",
+                   luaL_typename(L, schema));
+  return schema;
+}
+
 static int send_object(lua_State *L, struct tg_handling *handling, int object, int status,
                        struct fields *fields) {
   raw_field(L, object, "kind");  // .. kind
@@ -211,7 +242,7 @@ static int send_object(lua_State *L, struct tg_handling *handling, int object, i
     return tg_websocket_begin(L, handling, object, fields->at, fields->count);
   int body = raw_field(L, object, "body");
   if (kind && strcmp(kind, "json") == 0)
-    send_json(L, handling, status, fields, body);
+    send_json(L, handling, status, fields, body, find_schema(L, object));
   else
     send_bytes(L, handling, status, type, fields,
                lua_isstring(L, body) ? string_at(L, body) : tg_slice("", 0));
@@ -232,7 +263,7 @@ static int send_value(lua_State *L, struct tg_handling *handling, int status, st
       return 0;
     case LUA_TTABLE:
       if (is_answer(L, handling->vm, value)) return send_object(L, handling, value, status, fields);
-      send_json(L, handling, status, fields, value);
+      send_json(L, handling, status, fields, value, 0);
       return 0;
     default:
       tg_error_throw(L, "bad_answer",
@@ -278,7 +309,7 @@ static bool give_plain(lua_State *co, struct tg_handling *handling, int status, 
   none.content_type.ptr = NULL;
   if (type == LUA_TTABLE) {
     if (lua_getmetatable(co, value)) return false;
-    bool encoded = encode(co, handling, value, NULL) == TG_OK;
+    bool encoded = encode(co, handling, value, 0, NULL) == TG_OK;
     body = tg_buffer_slice(scratch);
     bool given = encoded && body.len <= handling->vm->settings->limits_response &&
                  give(handling, status, type_json, &none, body) == TG_OK;

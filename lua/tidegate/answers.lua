@@ -50,11 +50,17 @@ function M.bytes(body, media, opts)
   return answer("bytes", opts, { type = media or "application/octet-stream", body = text("tg.bytes", body) })
 end
 
---- Any value as JSON: also strings, numbers and booleans. `tg.json(v, opts)` calls this.
+--- Any value as JSON: also strings, numbers and booleans. `tg.json(v, opts)` calls this. With a schema, only what that
+--- declares is written.
 --- @param value any
---- @param opts? {status: integer, headers: table}
+--- @param opts? {status: integer, headers: table, schema: tidegate.SchemaNode}
 function M.json(value, opts)
-  return answer("json", opts, { body = value })
+  local made = answer("json", opts, { body = value })
+  if opts and opts.schema ~= nil then
+    local schema = require "tidegate._core.schema"
+    made.schema = schema.program(schema.as(opts.schema, "tg.json: schema"))
+  end
+  return made
 end
 
 local redirects = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }

@@ -25,13 +25,13 @@ local providers = {
 
 -- C modules that only the library itself opens.
 local internal = { handler = true, sync = true, calendar = true, random = true, signal = true, asset = true,
-  form = true, media = true, crypto = true, cookie = true }
+  form = true, media = true, crypto = true, cookie = true, schema = true }
 
 -- Awaitables that are functions of tg; the others are parts of something.
 local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
-local later = { "schema", "http", "url", "metrics", "cache",
+local later = { "http", "url", "metrics", "cache",
   "pg", "redis", "sqlite", "template", "proxy", "sort",
 }
 

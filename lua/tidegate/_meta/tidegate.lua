@@ -25,6 +25,31 @@ local tg = {}
 ---@field stdout string of tg.process.run
 ---@field stderr string of tg.process.run
 
+---@class tidegate.SchemaOptions
+---@field default any taken where there is no value; must satisfy the schema
+---@field optional boolean may be absent
+---@field nullable boolean may be JSON's null, tg.null
+---@field check fun(value: any): boolean, string? a check of your own, after the others; must not suspend
+---@field desc string documentation, as are title, example, examples and deprecated
+---@field title string
+---@field example any
+---@field examples any[]
+---@field deprecated boolean
+---@field secret boolean the value is not echoed in errors
+---@field name string of the component in OpenAPI
+---@field min number of numbers, as are max, gt, lt and multiple_of
+---@field max number
+---@field gt number
+---@field lt number
+---@field multiple_of number
+---@field min_len integer characters of text, items of arrays, members of maps
+---@field max_len integer
+---@field pattern string a regular expression (PCRE2) that is found somewhere in the text
+---@field extra "drop"|"allow"|"refuse" of objects: what becomes of fields that are not declared
+---@field discriminator string of unions: the field that says which alternative is meant
+---@field max_size integer of files: bytes; as is min_size
+---@field types string[] of files: media types
+
 ---@class tidegate.ServerSentEvent
 ---@field event string its type; "message" where it names none
 ---@field data string its lines, a line feed between them
@@ -486,6 +511,44 @@ function Request:signed_cookie(name, max_age) end
 ---@param max_age? number seconds
 ---@return string?
 function Request:sealed_cookie(name, max_age) end
+end
+
+do
+--- A schema. Called with options, it gives a schema like it that has these, too.
+---@class tidegate.SchemaNode
+---@overload fun(options: tidegate.SchemaOptions): tidegate.SchemaNode
+local SchemaNode = {}
+
+--- Checks a value of Lua: strings are not converted, and the value itself is not changed.
+---@param value any
+---@return any value with defaults filled in and undeclared fields dropped; nil where it does not fit
+---@return {loc: (string|integer)[], msg: string, type: string, input: any}[]? errors
+function SchemaNode:check(value) end
+
+--- The same, but raises the error `schema` where the value does not fit: with all of `errors`.
+---@param value any
+---@return any value
+function SchemaNode:parse(value) end
+
+--- An object with more fields; of equal names the new one counts.
+---@param fields table as S.obj takes them, or an S.obj
+---@param opts? tidegate.SchemaOptions
+---@return tidegate.SchemaNode
+function SchemaNode:extend(fields, opts) end
+
+--- An object of some of the fields: `User:pick{ "id", "name" }`.
+---@param names string[]
+---@return tidegate.SchemaNode
+function SchemaNode:pick(names) end
+
+--- An object without some of the fields.
+---@param names string[]
+---@return tidegate.SchemaNode
+function SchemaNode:omit(names) end
+
+--- An object whose fields may all be absent, and have no defaults: what a PATCH takes.
+---@return tidegate.SchemaNode
+function SchemaNode:partial() end
 end
 
 do
@@ -1102,6 +1165,128 @@ function process.run(argv, opts) end
 function process.spawn(argv, opts) end
 
 tg.process = process
+end
+
+do
+---@class tidegate.schema
+local schema = {}
+
+--- Any value, null included.
+---@type tidegate.SchemaNode
+schema.any = nil
+
+--- Text. min_len and max_len count characters.
+---@type tidegate.SchemaNode
+schema.str = nil
+
+--- A whole number, to 2^53.
+---@type tidegate.SchemaNode
+schema.int = nil
+
+--- A number.
+---@type tidegate.SchemaNode
+schema.num = nil
+
+--- true or false.
+---@type tidegate.SchemaNode
+schema.bool = nil
+
+--- A whole number of 64 bits, exact: it becomes a 64-bit integer (LL).
+---@type tidegate.SchemaNode
+schema.int64 = nil
+
+--- A date, `2026-01-31`; it stays a string.
+---@type tidegate.SchemaNode
+schema.date = nil
+
+--- A date and time with its offset (RFC 3339), `2026-01-31T10:20:30Z`; it stays a string.
+---@type tidegate.SchemaNode
+schema.datetime = nil
+
+--- A UUID (RFC 9562); its letters become small ones.
+---@type tidegate.SchemaNode
+schema.uuid = nil
+
+--- An e-mail address.
+---@type tidegate.SchemaNode
+schema.email = nil
+
+--- A URL with http or https.
+---@type tidegate.SchemaNode
+schema.url = nil
+
+--- A file of a form. `max_size` and `min_size` in bytes; `types` are the media types that are taken.
+---@type tidegate.SchemaNode
+schema.file = nil
+
+--- One of some strings, numbers or booleans.
+---@param values any[]
+---@param opts? tidegate.SchemaOptions
+---@return tidegate.SchemaNode
+function schema.enum(values, opts) end
+
+--- Exactly this string, number or boolean.
+---@param value any
+---@param opts? tidegate.SchemaOptions
+---@return tidegate.SchemaNode
+function schema.literal(value, opts) end
+
+--- A list: `S.array(S.str)`, `S.array(S.str, { max_len = 10 })`; `S.array` alone takes items of any kind.
+---@type tidegate.SchemaNode|fun(item: tidegate.SchemaNode, opts?: tidegate.SchemaOptions): tidegate.SchemaNode
+schema.array = nil
+
+--- An object of any names whose values are alike: `S.map(S.int)`; `S.map` alone takes values of any kind.
+---@type tidegate.SchemaNode|fun(value: tidegate.SchemaNode, opts?: tidegate.SchemaOptions): tidegate.SchemaNode
+schema.map = nil
+
+--- An object of fields: `S.obj{ name = S.str }`, or in this order `S.obj{ {"id", S.int}, {"name", S.str} }`;
+--- `S.obj` alone takes any object.
+---@type tidegate.SchemaNode|fun(fields: table, opts?: tidegate.SchemaOptions): tidegate.SchemaNode
+schema.obj = nil
+
+--- The first of some schemas that a value fits. With `discriminator = "kind"` that field, an S.literal or S.enum of
+--- each alternative, says which one is meant.
+---@param alternatives tidegate.SchemaNode[]
+---@param opts? tidegate.SchemaOptions
+---@return tidegate.SchemaNode
+function schema.union(alternatives, opts) end
+
+--- A schema that a function returns, asked at the first use: for those that contain themselves.
+---@param resolve fun(): tidegate.SchemaNode
+---@return tidegate.SchemaNode
+function schema.lazy(resolve) end
+
+--- The same, but it may be absent.
+---@param node tidegate.SchemaNode
+---@return tidegate.SchemaNode
+function schema.optional(node) end
+
+--- The same, but it may be JSON's null, which is tg.null.
+---@param node tidegate.SchemaNode
+---@return tidegate.SchemaNode
+function schema.nullable(node) end
+
+--- A header that a dependency needs; its text is converted to what the schema says.
+---@param name string
+---@param node? tidegate.SchemaNode S.str where it is not given
+function schema.header(name, node) end
+
+--- A query parameter that a dependency needs.
+---@param name string
+---@param node? tidegate.SchemaNode S.str where it is not given
+function schema.query(name, node) end
+
+--- A cookie that a dependency needs.
+---@param name string
+---@param node? tidegate.SchemaNode S.str where it is not given
+function schema.cookie(name, node) end
+
+--- A parameter of the path that a dependency needs.
+---@param name string
+---@param node? tidegate.SchemaNode S.str where it is not given
+function schema.path(name, node) end
+
+tg.schema = schema
 end
 
 do

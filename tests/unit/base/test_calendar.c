@@ -168,8 +168,23 @@ static void what_is_no_http_date_is_refused(void **state) {
     if (read_http(impossible[i]) != TG_ERANGE) fail_msg("<%s> is taken", impossible[i]);
 }
 
+static void test_read_date(void **state) {
+  (void)state;
+  int64_t seconds;
+  assert_int_equal(tg_calendar_read_date(TG_SLICE("1970-01-02"), &seconds), TG_OK);
+  assert_int_equal(seconds, 86400);
+  assert_int_equal(tg_calendar_read_date(TG_SLICE("2000-02-29"), &seconds), TG_OK);
+  static const char *const none[] = {"1900-02-29", "2023-13-01", "2023-00-10", "2023-04-31"};
+  for (size_t i = 0; i < 4; i++)
+    assert_int_equal(tg_calendar_read_date(tg_slice_cstr(none[i]), &seconds), TG_ERANGE);
+  static const char *const bad[] = {"", "2023-1-01", "2023-01-01T", "20230101", "-023-01-01"};
+  for (size_t i = 0; i < 5; i++)
+    assert_int_equal(tg_calendar_read_date(tg_slice_cstr(bad[i]), &seconds), TG_ESYNTAX);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_read_date),
       cmocka_unit_test(splits_as_the_system_does),
       cmocka_unit_test(the_ends_are_reached),
       cmocka_unit_test(rfc3339_is_written),
