@@ -1,8 +1,9 @@
 /* Making and ending Lua states, and counting their memory.
  *
- * The allocator that LuaJIT brings is wrapped, not replaced: it is faster than malloc for Lua's
- * many small objects and gives all memory back at once. Builds with sanitizers use malloc, so that
- * every Lua object is a block of its own to them. */
+ * Small objects lie in slabs (heap.h). For the larger ones the allocator that LuaJIT brings is
+ * used, which gives all memory back at once; it comes with a state only, so an empty one is made
+ * for its sake. Builds with sanitizers use malloc, so that every Lua object is a block of its own
+ * to them. */
 #include "script/vm.h"
 
 #include <lauxlib.h>
@@ -84,34 +85,104 @@ void tg_vm_retire(struct tg_vm *vm, void (*idle)(struct tg_vm *vm)) {
   tg_vm_check_idle(vm);
 }
 
-static void *on_alloc(void *owner, void *ptr, size_t old_size, size_t new_size) {
-  struct tg_vm *vm = owner;
-  if (new_size > old_size && vm->memory_used + (new_size - old_size) > vm->memory_max) {
-    vm->memory_tight = true;
-    return NULL;
-  }
-  void *moved = vm->real_alloc(vm->real_owner, ptr, old_size, new_size);
-  if (moved || new_size == 0) vm->memory_used += new_size - old_size;
-  return moved;
-}
+/* ---- memory ---- */
 
 #ifdef TG_SANITIZE
-static void *plain_alloc(void *owner, void *ptr, size_t old_size, size_t new_size) {
-  (void)owner;
+
+static void *change(struct tg_vm *vm, void *ptr, size_t old_size, size_t new_size) {
+  (void)vm;
   (void)old_size;
   if (new_size) return realloc(ptr, new_size);
   free(ptr);
   return NULL;
 }
 
-static lua_State *new_state(void) {
-  return lua_newstate(plain_alloc, NULL);
+static bool open_memory(struct tg_vm *vm) {
+  (void)vm;
+  return true;
 }
+
+static void close_memory(struct tg_vm *vm) {
+  (void)vm;
+}
+
 #else
-static lua_State *new_state(void) {
-  return luaL_newstate();
+
+static void *take(struct tg_vm *vm, size_t size) {
+  if (size <= TG_HEAP_MOST) return tg_heap_take(&vm->heap, size);
+  return vm->lender_alloc(vm->lender_owner, NULL, 0, size);
 }
+
+static void give(struct tg_vm *vm, void *ptr, size_t size) {
+  if (size <= TG_HEAP_MOST)
+    tg_heap_give(&vm->heap, ptr);
+  else
+    (void)vm->lender_alloc(vm->lender_owner, ptr, size, 0);
+}
+
+/* All but what is frequent. */
+static __attribute__((noinline)) void *change(struct tg_vm *vm, void *ptr, size_t old_size,
+                                              size_t new_size) {
+  if (!old_size) return new_size ? take(vm, new_size) : NULL;
+  if (!new_size) {
+    give(vm, ptr, old_size);
+    return NULL;
+  }
+  if (old_size > TG_HEAP_MOST && new_size > TG_HEAP_MOST)
+    return vm->lender_alloc(vm->lender_owner, ptr, old_size, new_size);
+  bool small = old_size <= TG_HEAP_MOST && new_size <= TG_HEAP_MOST;
+  if (small && tg_heap_class(old_size) == tg_heap_class(new_size)) return ptr;
+  void *moved = take(vm, new_size);
+  if (!moved) return NULL;
+  memcpy(moved, ptr, old_size < new_size ? old_size : new_size);
+  give(vm, ptr, old_size);
+  return moved;
+}
+
+static bool open_memory(struct tg_vm *vm) {
+  tg_heap_init(&vm->heap);
+  vm->lender = luaL_newstate();
+  if (!vm->lender) return false;
+  vm->lender_alloc = lua_getallocf(vm->lender, &vm->lender_owner);
+  return true;
+}
+
+static void close_memory(struct tg_vm *vm) {
+  if (vm->lender) lua_close(vm->lender);
+  tg_heap_deinit(&vm->heap);
+}
+
 #endif
+
+static __attribute__((noinline)) void *count_change(struct tg_vm *vm, void *ptr, size_t old_size,
+                                                    size_t new_size) {
+  if (new_size > old_size && vm->memory_used + (new_size - old_size) > vm->memory_max) {
+    vm->memory_tight = true;
+    return NULL;
+  }
+  void *moved = change(vm, ptr, old_size, new_size);
+  if (moved || new_size == 0) vm->memory_used += new_size - old_size;
+  return moved;
+}
+
+/* A lua_Alloc; what is small and new, or small and gone, takes the short ways. */
+static void *on_alloc(void *owner, void *ptr, size_t old_size, size_t new_size) {
+  struct tg_vm *vm = owner;
+#ifndef TG_SANITIZE
+  if (new_size == 0 && old_size - 1 < TG_HEAP_MOST) {
+    vm->memory_used -= old_size;
+    tg_heap_give(&vm->heap, ptr);
+    return NULL;
+  }
+  if (old_size == 0 && new_size - 1 < TG_HEAP_MOST &&
+      vm->memory_used + new_size <= vm->memory_max) {
+    void *taken = tg_heap_take(&vm->heap, new_size);
+    if (TG_LIKELY(taken)) vm->memory_used += new_size;
+    return taken;
+  }
+#endif
+  return count_change(vm, ptr, old_size, new_size);
+}
 
 /* Outside of every protected call: a bug of ours, said before LuaJIT ends the process. */
 static int on_panic(lua_State *L) {
@@ -152,17 +223,14 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   tg_list_init(&vm->unserved);
   tg_list_init(&vm->held);
   vm->ref_run_defers = vm->ref_unseen_error = LUA_NOREF;
-  vm->L = new_state();
   vm->root = malloc(sizeof *vm->root);
-  if (!vm->L || !vm->root) {
-    if (vm->L) lua_close(vm->L);
+  if (open_memory(vm) && vm->root) vm->L = lua_newstate(on_alloc, vm);
+  if (!vm->L) {
+    close_memory(vm);
     free(vm->root);
     free(vm);
     return NULL;
   }
-  vm->memory_used = (size_t)lua_gc(vm->L, LUA_GCCOUNT, 0) * 1024;
-  vm->real_alloc = lua_getallocf(vm->L, &vm->real_owner);
-  lua_setallocf(vm->L, on_alloc, vm);
   lua_atpanic(vm->L, on_panic);
   tg_scope_init(vm->root, vm, NULL);
   tg_loop_job_init(&vm->idle_job, on_idle);
@@ -187,10 +255,9 @@ void tg_vm_free(struct tg_vm *vm) {
   tg_task_free_idle(vm);
   tg_scope_deinit(vm->root);
   free(vm->root);
-  /* Finalizers still find their vm; LuaJIT itself must see its own allocator to end it. */
-  vm->memory_max = SIZE_MAX;
-  lua_setallocf(vm->L, vm->real_alloc, vm->real_owner);
+  vm->memory_max = SIZE_MAX; /* finalizers may need some */
   lua_close(vm->L);
+  close_memory(vm);
   tg_buffer_deinit(&vm->scratch);
   free(vm);
 }

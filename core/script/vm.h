@@ -17,6 +17,7 @@
 #include "base/settings.h"
 #include "base/status.h"
 #include "loop/loop.h"
+#include "script/heap.h"
 
 struct tg_shared_registry;
 struct tg_task;
@@ -64,8 +65,10 @@ struct tg_vm {
   uint64_t generation; /* number of its generation, for logs */
   bool traced;         /* requests are recorded (script/trace.h) */
   /* memory */
-  lua_Alloc real_alloc;
-  void *real_owner;
+  struct tg_heap heap;    /* small objects */
+  lua_State *lender;      /* an empty state, whose allocator has the larger ones */
+  lua_Alloc lender_alloc; /* that one */
+  void *lender_owner;
   size_t memory_used, memory_max;
   size_t memory_tidy; /* from here on a collection at the end of a task pays */
   bool memory_tight;  /* an allocation failed since the last collection */
