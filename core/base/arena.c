@@ -21,7 +21,7 @@ struct tg_arena_block {
   size_t size;
 };
 
-#define ALIGN     16u
+#define ALIGN     TG_ARENA_ALIGN
 #define HEADER    ((sizeof(struct tg_arena_block) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
 #define BLOCK_MAX 65536u
 
@@ -63,7 +63,7 @@ static bool grow(struct tg_arena *arena, size_t size) {
   return true;
 }
 
-void *tg_arena_alloc(struct tg_arena *arena, size_t size) {
+void *tg_arena_alloc_more(struct tg_arena *arena, size_t size) {
   if (size > SIZE_MAX / 2) return NULL; /* rounding up would wrap around */
   size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
   if ((size_t)(arena->end - arena->next) < size || !arena->next)

@@ -10,8 +10,7 @@ void tg_buffer_deinit(struct tg_buffer *buffer) {
   *buffer = (struct tg_buffer){0};
 }
 
-tg_status tg_buffer_reserve(struct tg_buffer *buffer, size_t extra) {
-  if (buffer->cap - buffer->len >= extra) return TG_OK;
+tg_status tg_buffer_grow(struct tg_buffer *buffer, size_t extra) {
   size_t used = buffer->len - buffer->head;
   if (extra > SIZE_MAX / 4 - used) return TG_ENOMEM;
   /* Moving is only worth it while it frees at least as much as it copies. */
@@ -28,15 +27,6 @@ tg_status tg_buffer_reserve(struct tg_buffer *buffer, size_t extra) {
   if (used) memcpy(data, buffer->data + buffer->head, used);
   free(buffer->data);
   *buffer = (struct tg_buffer){.data = data, .len = used, .cap = cap};
-  return TG_OK;
-}
-
-tg_status tg_buffer_append(struct tg_buffer *buffer, const void *bytes, size_t len) {
-  if (len == 0) return TG_OK;
-  tg_status status = tg_buffer_reserve(buffer, len);
-  if (status) return status;
-  memcpy(buffer->data + buffer->len, bytes, len);
-  buffer->len += len;
   return TG_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/slice.h"
 #include "base/status.h"
 
@@ -26,11 +27,25 @@ static inline void tg_buffer_init(struct tg_buffer *buffer) {
 /* Frees the memory; the buffer is empty and usable again. */
 void tg_buffer_deinit(struct tg_buffer *buffer);
 
+/* For tg_buffer_reserve, where there is no room. */
+TG_MUST_CHECK tg_status tg_buffer_grow(struct tg_buffer *buffer, size_t extra);
+
 /* Makes room for `extra` more bytes after the end. TG_ENOMEM leaves the buffer as it was. */
-TG_MUST_CHECK tg_status tg_buffer_reserve(struct tg_buffer *buffer, size_t extra);
+TG_MUST_CHECK static inline tg_status tg_buffer_reserve(struct tg_buffer *buffer, size_t extra) {
+  if (TG_LIKELY(buffer->cap - buffer->len >= extra)) return TG_OK;
+  return tg_buffer_grow(buffer, extra);
+}
 
 /* Appends a copy of the bytes. TG_ENOMEM leaves the buffer as it was. */
-TG_MUST_CHECK tg_status tg_buffer_append(struct tg_buffer *buffer, const void *bytes, size_t len);
+TG_MUST_CHECK static inline tg_status tg_buffer_append(struct tg_buffer *buffer, const void *bytes,
+                                                       size_t len) {
+  if (len == 0) return TG_OK;
+  tg_status status = tg_buffer_reserve(buffer, len);
+  if (status) return status;
+  memcpy(buffer->data + buffer->len, bytes, len);
+  buffer->len += len;
+  return TG_OK;
+}
 
 /* Appends formatted text (printf rules). */
 TG_MUST_CHECK __attribute__((format(printf, 2, 3))) tg_status tg_buffer_format(

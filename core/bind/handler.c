@@ -203,7 +203,15 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     refuse(exchange, vm);
     return;
   }
-  *handling = (struct tg_handling){.exchange = exchange, .vm = vm, .after_ref = LUA_NOREF};
+  bool concluded = false;
+  handling->exchange = exchange;
+  handling->vm = vm;
+  handling->task = NULL;
+  handling->ticket = NULL;
+  handling->failure = NULL;
+  handling->settled = handling->streaming = false;
+  handling->concluded = &concluded;
+  handling->after_ref = LUA_NOREF;
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
   handling->scope.due = exchange->started + exchange->route->timeout; /* armed when it suspends */
@@ -226,8 +234,6 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
   exchange->gone = on_gone;
   lua_rawgeti(task->co, LUA_REGISTRYINDEX, run_ref);  // run
   lua_pushlightuserdata(task->co, handling);          // run handling
-  bool concluded = false;
-  handling->concluded = &concluded;
   tg_task_run_now(task, 1);
   if (concluded) return; /* and the handling's memory may be another request's */
   handling->concluded = NULL;

@@ -325,14 +325,14 @@ static bool give_plain(lua_State *co, struct tg_handling *handling, int status, 
 
 bool tg_response_plain(lua_State *co, struct tg_handling *handling) {
   if (handling->exchange->answer_done) return true;
-  int type = lua_type(co, 1), second = lua_type(co, 2);
+  int type = lua_type(co, 1);
   int status = handling->exchange->route->status;
-  if (type != LUA_TNUMBER || second == LUA_TNONE)
+  if (type != LUA_TNUMBER)
     return give_plain(co, handling, status ? status : type <= LUA_TNIL ? 204 : 200, type, 1);
   lua_Number given = lua_tonumber(co, 1);
-  if (!(given >= 200 && given <= 599) || given != floor(given) || lua_type(co, 3) > LUA_TNIL)
-    return false;
-  return give_plain(co, handling, (int)given, second, 2);
+  if (!(given >= 200 && given <= 599) || given != floor(given)) return false;
+  if (lua_type(co, 2) == LUA_TNONE || lua_type(co, 3) > LUA_TNIL) return false;
+  return give_plain(co, handling, (int)given, lua_type(co, 2), 2);
 }
 
 void tg_response_open(lua_State *L) {  // .. module

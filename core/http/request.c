@@ -47,13 +47,13 @@ static bool refuse(struct tg_request_fault *fault, int status, const char *text)
 
 /* --- target ------------------------------------------------------------------------------------ */
 
-enum { BYTE_BAD = 1, BYTE_PERCENT = 2, BYTE_STEP = 4, BYTE_FRAGMENT = 8 };
+enum { BYTE_BAD = 1, BYTE_PERCENT = 2, BYTE_STEP = 4, BYTE_FRAGMENT = 8, BYTE_QUERY = 16 };
 
 /* What a byte of a target means for the checks that follow; STEP: a dot segment may be made of it.
  */
 static const uint8_t byte_marks[256] = {
-    [0 ... 0x20] = BYTE_BAD, [0x7f ... 0xff] = BYTE_BAD, ['%'] = BYTE_PERCENT,
-    ['.'] = BYTE_STEP,       ['\\'] = BYTE_STEP,         ['#'] = BYTE_FRAGMENT,
+    [0 ... 0x20] = BYTE_BAD, [0x7f ... 0xff] = BYTE_BAD, ['%'] = BYTE_PERCENT, ['.'] = BYTE_STEP,
+    ['\\'] = BYTE_STEP,      ['#'] = BYTE_FRAGMENT,      ['?'] = BYTE_QUERY,
 };
 
 static unsigned marks_of(struct tg_slice s) {
@@ -82,7 +82,7 @@ static bool take_authority(struct tg_request *request, struct tg_slice *rest,
 
 static bool split_path(struct tg_request *request, struct tg_slice rest, unsigned marks,
                        struct tg_arena *arena, struct tg_request_fault *fault) {
-  const char *mark = rest.len ? memchr(rest.ptr, '?', rest.len) : NULL;
+  const char *mark = marks & BYTE_QUERY ? memchr(rest.ptr, '?', rest.len) : NULL;
   if (mark) {
     size_t len = (size_t)(mark - rest.ptr);
     request->query = tg_slice_skip(rest, len + 1);

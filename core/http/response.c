@@ -125,20 +125,43 @@ static bool valid_value_slow(const char *ptr, size_t len) {
 
 #define EACH_BYTE(value) (0x0101010101010101ull * (value))
 
-/* Eight bytes at a time: the top bit of a lane of `odd` is set where a byte lies below 0x20 or is
- * 0x7F (and, because borrows run on, perhaps above such a byte). Tabs are odd, too: the slow loop
- * decides about them. */
+/* Eight bytes at a time: the top bit of a lane is set where a byte lies below 0x20 or is 0x7F (and,
+ * because borrows run on, perhaps above such a byte). Tabs are odd, too. */
+static inline uint64_t odd_bytes(const char *ptr) {
+  uint64_t word;
+  memcpy(&word, ptr, 8);
+  uint64_t del = word ^ EACH_BYTE(0x7F);
+  return (((word - EACH_BYTE(0x20)) & ~word) | ((del - EACH_BYTE(1)) & ~del)) & EACH_BYTE(0x80);
+}
+
+typedef unsigned char lanes __attribute__((vector_size(16)));
+
+static inline lanes odd_lanes(const char *ptr) {
+  lanes bytes;
+  memcpy(&bytes, ptr, sizeof bytes);
+  return (lanes)(bytes < 0x20) | (lanes)(bytes == 0x7F);
+}
+
+static bool any(lanes bytes) {
+  uint64_t half[2];
+  memcpy(half, &bytes, sizeof half);
+  return half[0] | half[1];
+}
+
+/* What is read last may overlap what was read before; where a byte is odd, the slow loop decides.
+ */
 static bool valid_value(struct tg_slice value) {
   const char *ptr = value.ptr;
   size_t len = value.len;
-  for (; len >= 8; ptr += 8, len -= 8) {
-    uint64_t word;
-    memcpy(&word, ptr, 8);
-    uint64_t del = word ^ EACH_BYTE(0x7F);
-    uint64_t odd = ((word - EACH_BYTE(0x20)) & ~word) | ((del - EACH_BYTE(1)) & ~del);
-    if ((odd & EACH_BYTE(0x80)) && !valid_value_slow(ptr, 8)) return false;
+  bool odd = true;
+  if (len >= 16) {
+    lanes found = odd_lanes(ptr + len - 16);
+    for (size_t i = 0; i + 16 < len; i += 16) found |= odd_lanes(ptr + i);
+    odd = any(found);
+  } else if (len >= 8) {
+    odd = odd_bytes(ptr) | odd_bytes(ptr + len - 8);
   }
-  return valid_value_slow(ptr, len);
+  return !odd || valid_value_slow(ptr, len);
 }
 
 bool tg_response_valid_field(struct tg_slice name, struct tg_slice value) {
