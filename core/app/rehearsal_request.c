@@ -219,6 +219,7 @@ static void on_begin(struct tg_loop_job *job) {
   exchange->started = tg_loop_time(exchange->server->loop);
   exchange->port = &near_port;
   exchange->sink.write = sink_write;
+  exchange->sink.write_file = NULL;
   exchange->sink.drained = sink_drained;
   exchange->sink.cancel = sink_cancel;
   exchange->peer = TG_SLICE("127.0.0.1");

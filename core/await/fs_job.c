@@ -63,6 +63,7 @@ void tg_fs_throw(lua_State *L, tg_status status, const char *what) {
 
 void tg_fs_job_free(struct tg_fs_job *job) {
   if (job->kind->drop) job->kind->drop(job);
+  if (job->kind->free) job->kind->free(job);
   if (job->fd) tg_fd_release(job->fd);
   free(job->what);
   free(job->path);

@@ -40,6 +40,8 @@ struct tg_fs_kind {
   int (*push)(lua_State *L, struct tg_fs_job *job);
   /* Lets go of what the job still holds; any thread, maybe twice. NULL: nothing. */
   void (*drop)(struct tg_fs_job *job);
+  /* On the loop's thread, before it is freed: lets go of what is not for other threads. Or NULL. */
+  void (*free)(struct tg_fs_job *job);
   /* On the loop's thread, when one that nobody waits for is done; then it is freed. Or NULL. */
   void (*back)(struct tg_fs_job *job);
 };

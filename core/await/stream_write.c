@@ -89,6 +89,7 @@ int tg_await_stream_write(lua_State *L) {
   tg_op_begin(L);
   struct tg_exchange *exchange = tg_exchange_of(ref);
   if (!exchange) tg_error_throw(L, "closed", "out:write: the stream has ended");
+  if (exchange->sends_file) tg_error_throw(L, "busy", "out:write: a file is being sent");
   tg_status status = exchange->sink.write(&exchange->sink, bytes);
   if (status == TG_OK) return 0;
   if (status != TG_EAGAIN) return fail(L, status);

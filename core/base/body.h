@@ -7,10 +7,12 @@
 #define TG_BASE_BODY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 #include "base/status.h"
 
+struct tg_open_file;
 struct tg_source;
 struct tg_sink;
 
@@ -36,6 +38,11 @@ struct tg_sink {
   /* Calls `done` exactly once when there is room again (or with an error when the receiver is
    * gone), unless `cancel` comes first. Only after write said TG_EAGAIN. */
   void (*drained)(struct tg_sink *sink, tg_sink_cb done, void *owner);
+  /* Takes `len` bytes of a file (loop/open_file.h) without copying them; holds the file until they
+   * are out. They should lie in the page cache, because the sink's thread sends them. Answers like
+   * write. A file that has become shorter breaks the body off later. NULL: not with this sink. */
+  tg_status (*write_file)(struct tg_sink *sink, struct tg_open_file *file, uint64_t at,
+                          uint64_t len);
   void (*cancel)(struct tg_sink *sink);
 };
 

@@ -13,7 +13,6 @@
 #include "base/log_record.h"
 #include "bind/failure.h"
 #include "bind/timing.h"
-#include "http/media.h"
 #include "script/module.h"
 #include "script/vm.h"
 #include "server/websocket.h"
@@ -315,15 +314,6 @@ static int l_after(lua_State *L) {
   return 0;
 }
 
-/* media_type(path): by the name's ending */
-static int l_media_type(lua_State *L) {
-  struct tg_slice path;
-  path.ptr = luaL_checklstring(L, 1, &path.len);
-  struct tg_slice type = tg_media_of_path(path);
-  lua_pushlstring(L, type.ptr, type.len);
-  return 1;
-}
-
 static const luaL_Reg functions[] = {{"new_request", tg_request_new},
                                      {"respond", tg_response_respond},
                                      {"unfinished", l_unfinished},
@@ -331,7 +321,6 @@ static const luaL_Reg functions[] = {{"new_request", tg_request_new},
                                      {"after", l_after},
                                      {"current", l_current},
                                      {"unmatched", l_unmatched},
-                                     {"media_type", l_media_type},
                                      {"query_lists", tg_request_query_lists},
                                      {"content_type", tg_request_content_type},
                                      {NULL, NULL}};

@@ -33,6 +33,25 @@ void tg_pool_start(unsigned threads) {
   if (!is_given) unsetenv(name);
 }
 
+static void run_job(uv_work_t *work) {
+  struct tg_pool_job *job = TG_CONTAINER(work, struct tg_pool_job, work);
+  job->run(job);
+}
+
+static void end_job(uv_work_t *work, int status) {
+  (void)status; /* nobody cancels it */
+  struct tg_pool_job *job = TG_CONTAINER(work, struct tg_pool_job, work);
+  job->done(job);
+}
+
+tg_status tg_pool_submit(struct tg_loop *loop, struct tg_pool_job *job,
+                         void (*run)(struct tg_pool_job *job),
+                         void (*done)(struct tg_pool_job *job)) {
+  job->run = run;
+  job->done = done;
+  return uv_queue_work(&loop->uv, &job->work, run_job, end_job);
+}
+
 static void on_due(struct tg_timer *timer) {
   (void)timer;
 }

@@ -8,8 +8,24 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <uv.h>
+
+#include "base/status.h"
 
 struct tg_loop;
+
+/* A piece of work for one of its threads; embedded in what it is about. */
+struct tg_pool_job {
+  uv_work_t work;
+  void (*run)(struct tg_pool_job *job);
+  void (*done)(struct tg_pool_job *job);
+};
+
+/* Calls `run` on a thread of the pool, then `done` on the loop's, which may free the job. An error
+ * where neither will be called. */
+TG_MUST_CHECK tg_status tg_pool_submit(struct tg_loop *loop, struct tg_pool_job *job,
+                                       void (*run)(struct tg_pool_job *job),
+                                       void (*done)(struct tg_pool_job *job));
 
 /* Starts it with `threads` threads, or as many as UV_THREADPOOL_SIZE in the environment says. On
  * the main thread, before there are others: it changes the environment for a moment. */

@@ -1,15 +1,26 @@
 /* One write in flight at most: while libuv holds it, later output gathers in `out` and follows as
- * the next. So a stream never holds more than two buffers, and order needs no queue of ours. */
+ * the next. So a stream of bytes never holds more than two buffers. Pieces of files stand in a list
+ * behind `out`, each with a buffer for what comes after it, which is the next `out`.
+ *
+ * libuv tells when a socket is writable only to those who have given it something to write. So
+ * where sendfile finds the socket full, a few bytes of the file take the place of a question: they
+ * are copied and given to libuv, and when they are out, sendfile goes on. */
 #include "net/stream.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
+
+/* Bytes of a file that are given to libuv where the socket is full. */
+#define BRIDGE ((size_t)16 * 1024)
+/* What one call of sendfile is asked for. */
+#define SENDFILE_MAX ((size_t)1024 * 1024)
 
 struct tg_stream_flight {
   uv_write_t req;
@@ -45,6 +56,8 @@ tg_status tg_stream_open(struct tg_stream *stream, struct tg_loop *loop, int fd,
   stream->sent = 0;
   stream->reading = stream->full = stream->failed = stream->closing = stream->shut = false;
   tg_buffer_init(&stream->out);
+  tg_list_init(&stream->files);
+  stream->file_bytes = 0;
   tg_loop_job_init(&stream->flush, on_flush);
   tg_status status = is_unix ? uv_pipe_init(&loop->uv, &stream->uv.pipe, 0)
                              : uv_tcp_init(&loop->uv, &stream->uv.tcp);
@@ -59,6 +72,25 @@ tg_status tg_stream_open(struct tg_stream *stream, struct tg_loop *loop, int fd,
   return TG_OK;
 }
 
+/* The first piece of a file is out, or given up: what follows it is next. */
+static void drop_file(struct tg_stream *stream) {
+  struct tg_stream_file *piece = TG_CONTAINER(stream->files.next, struct tg_stream_file, link);
+  tg_loop_take_buffer(stream->loop, &stream->out);
+  stream->out = piece->tail;
+  stream->file_bytes -= piece->left;
+  tg_list_remove(&piece->link);
+  tg_open_file_release(stream->loop, piece->file);
+  free(piece);
+}
+
+static void drop_output(struct tg_stream *stream) {
+  while (!tg_list_empty(&stream->files)) {
+    tg_buffer_deinit(&stream->out);
+    drop_file(stream);
+  }
+  tg_buffer_deinit(&stream->out);
+}
+
 static void on_closed(uv_handle_t *handle) {
   struct tg_stream *stream = handle->data;
   stream->events->closed(stream);
@@ -69,7 +101,7 @@ void tg_stream_close(struct tg_stream *stream) {
   stream->closing = true;
   stream->reading = false;
   tg_loop_job_remove(&stream->flush);
-  tg_buffer_deinit(&stream->out);
+  drop_output(stream);
   uv_close(&stream->uv.handle, on_closed);
 }
 
@@ -87,7 +119,7 @@ void tg_stream_read_stop(struct tg_stream *stream) {
 static void fail(struct tg_stream *stream, tg_status status) {
   if (stream->failed || stream->closing) return;
   stream->failed = true;
-  tg_buffer_deinit(&stream->out);
+  drop_output(stream);
   stream->events->broken(stream, status);
 }
 
@@ -110,19 +142,21 @@ static void on_written(uv_write_t *req, int status) {
     fail(stream, status);
     return;
   }
-  if (tg_buffer_size(&stream->out)) tg_stream_flush(stream);
+  if (tg_buffer_size(&stream->out) || !tg_list_empty(&stream->files)) tg_stream_flush(stream);
   tell_drained(stream);
 }
 
-static void queue_rest(struct tg_stream *stream) {
+/* Gives bytes to libuv, which tells when they are out; takes the memory over. */
+static void queue(struct tg_stream *stream, struct tg_buffer *bytes) {
   struct tg_stream_flight *flight = malloc(sizeof *flight);
   if (!flight) {
+    tg_buffer_deinit(bytes);
     fail(stream, TG_ENOMEM);
     return;
   }
-  flight->bytes = stream->out;
+  flight->bytes = *bytes;
   flight->req.data = stream;
-  tg_buffer_init(&stream->out);
+  tg_buffer_init(bytes);
   struct tg_slice rest = tg_buffer_slice(&flight->bytes);
   uv_buf_t buf = uv_buf_init((char *)rest.ptr, (unsigned)rest.len);
   stream->flight = flight;
@@ -134,34 +168,119 @@ static void queue_rest(struct tg_stream *stream) {
   fail(stream, status);
 }
 
+/* Bytes before a piece of a file wait for it, so that a short head makes no packet of its own. */
+static ssize_t send_before_file(struct tg_stream *stream, struct tg_slice bytes) {
+  uv_os_fd_t fd;
+  if (uv_fileno(&stream->uv.handle, &fd)) return UV_EBADF;
+  ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT);
+  return n < 0 ? -errno : n;
+}
+
+/* Sends what is in `out`; false when some of it has to wait, or the stream is broken. */
+static bool send_out(struct tg_stream *stream) {
+  struct tg_slice bytes = tg_buffer_slice(&stream->out);
+  if (!bytes.len) return true;
+  if (bytes.len > INT32_MAX) bytes.len = INT32_MAX;
+  ssize_t n;
+  if (TG_UNLIKELY(stream->file_bytes)) {
+    n = send_before_file(stream, bytes);
+  } else {
+    uv_buf_t buf = uv_buf_init((char *)bytes.ptr, (unsigned)bytes.len);
+    n = uv_try_write(&stream->uv.stream, &buf, 1);
+  }
+  if (n < 0 && n != UV_EAGAIN && n != UV_EINTR) {
+    fail(stream, (tg_status)n);
+    return false;
+  }
+  if (n > 0) {
+    tg_buffer_consume(&stream->out, (size_t)n);
+    stream->sent += (size_t)n;
+  }
+  if (tg_buffer_size(&stream->out)) {
+    queue(stream, &stream->out);
+    return false;
+  }
+  tg_loop_take_buffer(stream->loop, &stream->out);
+  return true;
+}
+
+static void bridge(struct tg_stream *stream, struct tg_stream_file *piece) {
+  struct tg_buffer bytes = {0};
+  size_t len = piece->left < BRIDGE ? (size_t)piece->left : BRIDGE;
+  if (tg_buffer_reserve(&bytes, len)) {
+    fail(stream, TG_ENOMEM);
+    return;
+  }
+  ptrdiff_t n = tg_open_file_read(piece->file, piece->at, tg_buffer_tail(&bytes), len, false);
+  if (n <= 0) {
+    tg_buffer_deinit(&bytes);
+    fail(stream, n < 0 ? (tg_status)n : TG_EIO);
+    return;
+  }
+  tg_buffer_wrote(&bytes, (size_t)n);
+  piece->at += (uint64_t)n;
+  piece->left -= (uint64_t)n;
+  stream->file_bytes -= (uint64_t)n;
+  queue(stream, &bytes);
+}
+
+/* Sends of the first piece of a file; false when the rest has to wait, or the stream is broken. */
+static bool send_file(struct tg_stream *stream) {
+  struct tg_stream_file *piece = TG_CONTAINER(stream->files.next, struct tg_stream_file, link);
+  uv_os_fd_t fd;
+  if (uv_fileno(&stream->uv.handle, &fd)) return false;
+  while (piece->left) {
+    off_t at = (off_t)piece->at;
+    size_t most = piece->left < SENDFILE_MAX ? (size_t)piece->left : SENDFILE_MAX;
+    ssize_t n = sendfile(fd, piece->file->fd, &at, most);
+    if (n > 0) {
+      piece->at += (uint64_t)n;
+      piece->left -= (uint64_t)n;
+      stream->sent += (uint64_t)n;
+      stream->file_bytes -= (uint64_t)n;
+    } else if (n < 0 && errno == EAGAIN) {
+      bridge(stream, piece);
+      return false;
+    } else if (n == 0 || errno != EINTR) {
+      fail(stream, n == 0 ? TG_EIO : -errno); /* nothing more: the file has become shorter */
+      return false;
+    }
+  }
+  drop_file(stream);
+  return true;
+}
+
 void tg_stream_flush(struct tg_stream *stream) {
   tg_loop_job_remove(&stream->flush);
   if (stream->flight || stream->closing || stream->failed) return;
-  struct tg_slice bytes = tg_buffer_slice(&stream->out);
-  if (bytes.len) {
-    uv_buf_t buf =
-        uv_buf_init((char *)bytes.ptr, (unsigned)(bytes.len > INT32_MAX ? INT32_MAX : bytes.len));
-    int n = uv_try_write(&stream->uv.stream, &buf, 1);
-    if (n < 0 && n != UV_EAGAIN && n != UV_EINTR) {
-      fail(stream, n);
-      return;
-    }
-    if (n > 0) {
-      tg_buffer_consume(&stream->out, (size_t)n);
-      stream->sent += (size_t)n;
-    }
-    if (tg_buffer_size(&stream->out)) {
-      queue_rest(stream);
-      return;
-    }
-    tg_loop_take_buffer(stream->loop, &stream->out);
-  }
+  if (!send_out(stream)) return;
+  while (TG_UNLIKELY(!tg_list_empty(&stream->files)))
+    if (!send_file(stream) || !send_out(stream)) return;
   tell_drained(stream);
+}
+
+tg_status tg_stream_append_file(struct tg_stream *stream, struct tg_open_file *file, uint64_t at,
+                                uint64_t len) {
+  struct tg_stream_file *piece = malloc(sizeof *piece);
+  if (!piece) return TG_ENOMEM;
+  *piece = (struct tg_stream_file){.file = tg_open_file_hold(file), .at = at, .left = len};
+  tg_list_append(&stream->files, &piece->link);
+  stream->file_bytes += len;
+  return TG_OK;
+}
+
+/* Pieces of files, and what stands between them. */
+static size_t queued_files(const struct tg_stream *stream) {
+  size_t bytes = (size_t)stream->file_bytes;
+  for (const struct tg_list *link = stream->files.next; link != &stream->files; link = link->next)
+    bytes += tg_buffer_size(&TG_CONTAINER(link, struct tg_stream_file, link)->tail);
+  return bytes;
 }
 
 size_t tg_stream_queued(const struct tg_stream *stream) {
   size_t flying = stream->flight ? uv_stream_get_write_queue_size(&stream->uv.stream) : 0;
-  return tg_buffer_size(&stream->out) + flying;
+  size_t files = TG_UNLIKELY(!tg_list_empty(&stream->files)) ? queued_files(stream) : 0;
+  return tg_buffer_size(&stream->out) + flying + files;
 }
 
 uint64_t tg_stream_sent(const struct tg_stream *stream) {

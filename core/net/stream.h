@@ -2,7 +2,8 @@
  *
  * Reads borrow the loop's scratch buffer, so that an idle stream holds none. Writes are appended to
  * `out` and go out together at the end of the tick, in one system call tried at once; what the
- * socket does not take waits, and the owner asks tg_stream_full before it makes more. */
+ * socket does not take waits, and the owner asks tg_stream_full before it makes more. Pieces of
+ * files stand in the same queue, and go from the page cache to the socket (sendfile). */
 #ifndef TG_NET_STREAM_H
 #define TG_NET_STREAM_H
 
@@ -10,9 +11,12 @@
 #include <uv.h>
 
 #include "base/buffer.h"
+#include "base/check.h"
+#include "base/list.h"
 #include "base/slice.h"
 #include "base/status.h"
 #include "loop/loop.h"
+#include "loop/open_file.h"
 
 /* Queued bytes from which on the stream is full, and under which it has room again. */
 #define TG_STREAM_HIGH (256 * 1024)
@@ -44,6 +48,8 @@ struct tg_stream {
   struct tg_loop *loop;
   const struct tg_stream_events *events;
   struct tg_buffer out;            /* not yet given to the kernel or to libuv */
+  struct tg_list files;            /* pieces of files behind `out`, each with what follows it */
+  uint64_t file_bytes;             /* of all of them, without what follows them */
   struct tg_stream_flight *flight; /* given to libuv, waiting for the socket */
   struct tg_loop_job flush;
   uint64_t sent; /* bytes that the kernel has taken, without those of the flight */
@@ -64,11 +70,25 @@ void tg_stream_close(struct tg_stream *stream);
 void tg_stream_read_start(struct tg_stream *stream);
 void tg_stream_read_stop(struct tg_stream *stream);
 
+struct tg_stream_file {
+  struct tg_list link;
+  struct tg_open_file *file;
+  uint64_t at, left;
+  struct tg_buffer tail; /* output that follows it */
+};
+
 /* Where to append output; call tg_stream_flush_soon after. */
 static inline struct tg_buffer *tg_stream_out(struct tg_stream *stream) {
+  if (TG_UNLIKELY(!tg_list_empty(&stream->files)))
+    return &TG_CONTAINER(stream->files.prev, struct tg_stream_file, link)->tail;
   tg_loop_lend_buffer(stream->loop, &stream->out);
   return &stream->out;
 }
+
+/* Appends `len` (> 0) bytes of a file, which is held until they are out; flush after that, too.
+ * When the file turns out to be shorter, the stream is broken. */
+TG_MUST_CHECK tg_status tg_stream_append_file(struct tg_stream *stream, struct tg_open_file *file,
+                                              uint64_t at, uint64_t len);
 
 /* Sends what is in `out` at the end of this tick. */
 static inline void tg_stream_flush_soon(struct tg_stream *stream) {

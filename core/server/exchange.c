@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "server/connection.h"
+#include "server/exchange_sink.h"
 
 /* Decoded body bytes that are kept for a handler that has not asked yet. */
 #define BODY_HIGH 65536u
@@ -27,10 +28,6 @@ static void count_active(struct tg_server *server, int change) {
 }
 
 /* ---- answering ---- */
-
-static bool bodiless(const struct tg_exchange *exchange, int status) {
-  return exchange->request->method == TG_METHOD_HEAD || status == 204 || status == 304;
-}
 
 /* Is so much of the request unread that reading and dropping it is worse than a new connection? */
 static bool long_rest(const struct tg_exchange *exchange) {
@@ -73,7 +70,7 @@ static tg_status local_respond(struct tg_exchange *exchange, const struct tg_ans
   describe_head(exchange, answer, &head);
   head.length = answer->status == 204 || answer->status == 304 ? TG_LENGTH_NONE : answer->body.len;
   size_t before = out->len;
-  bool with_body = exchange->head_done ? !bodiless(exchange, answer->status) : true;
+  bool with_body = exchange->head_done ? !tg_exchange_bodiless(exchange, answer->status) : true;
   tg_status status = tg_buffer_reserve(out, 512 + (with_body ? answer->body.len : 0));
   if (status == TG_OK) status = tg_response_write_head(out, &head);
   if (status) return status;
@@ -129,64 +126,6 @@ static tg_status local_upgrade(struct tg_exchange *exchange, const struct tg_ans
   return TG_OK;
 }
 
-static tg_status send_held(struct tg_exchange *exchange) {
-  if (exchange->head_sent) return TG_OK;
-  struct tg_slice head = tg_buffer_slice(&exchange->held);
-  tg_status status = tg_buffer_append(tg_stream_out(&exchange->conn->stream), head.ptr, head.len);
-  if (status) return status;
-  exchange->head_sent = true;
-  tg_buffer_deinit(&exchange->held);
-  tg_stream_flush_soon(&exchange->conn->stream);
-  return TG_OK;
-}
-
-static tg_status append_piece(struct tg_exchange *exchange, struct tg_slice bytes) {
-  struct tg_buffer *out = tg_stream_out(&exchange->conn->stream);
-  tg_status status = tg_buffer_reserve(out, bytes.len + 32);
-  if (status) return status;
-  if (exchange->chunked) out->len += tg_response_chunk_head(bytes.len, tg_buffer_tail(out));
-  memcpy(tg_buffer_tail(out), bytes.ptr, bytes.len);
-  out->len += bytes.len;
-  if (exchange->chunked) {
-    memcpy(tg_buffer_tail(out), "\r\n", 2);
-    out->len += 2;
-  }
-  return TG_OK;
-}
-
-static tg_status sink_write(struct tg_sink *sink, struct tg_slice bytes) {
-  struct tg_exchange *exchange = TG_CONTAINER(sink, struct tg_exchange, sink);
-  if (!exchange->conn || exchange->answer_done) return TG_ECLOSED;
-  if (exchange->promised != UINT64_MAX && bytes.len > exchange->promised - exchange->sent_bytes)
-    return TG_ETOO_LARGE;
-  tg_status status = send_held(exchange);
-  if (status == TG_OK && bytes.len && !bodiless(exchange, exchange->status))
-    status = append_piece(exchange, bytes);
-  if (status) return status;
-  exchange->sent_bytes += bytes.len;
-  tg_stream_flush_soon(&exchange->conn->stream);
-  tg_connection_update_deadline(exchange->conn); /* also a stream that is never full may stall */
-  return tg_stream_full(&exchange->conn->stream) ? TG_EAGAIN : TG_OK;
-}
-
-static void sink_drained(struct tg_sink *sink, tg_sink_cb done, void *owner) {
-  struct tg_exchange *exchange = TG_CONTAINER(sink, struct tg_exchange, sink);
-  TG_CHECK(!exchange->drained);
-  if (!exchange->conn) {
-    done(owner, TG_ECLOSED);
-  } else if (!tg_stream_full(&exchange->conn->stream)) {
-    done(owner, TG_OK);
-  } else {
-    exchange->drained = done;
-    exchange->drained_owner = owner;
-    tg_connection_update_deadline(exchange->conn);
-  }
-}
-
-static void sink_cancel(struct tg_sink *sink) {
-  TG_CONTAINER(sink, struct tg_exchange, sink)->drained = NULL;
-}
-
 void tg_exchange_room(struct tg_exchange *exchange, tg_status status) {
   tg_sink_cb done = exchange->drained;
   exchange->drained = NULL;
@@ -205,14 +144,14 @@ static void local_end(struct tg_exchange *exchange, tg_status status) {
     return;
   }
   bool short_of = exchange->promised != UINT64_MAX && exchange->sent_bytes != exchange->promised &&
-                  !bodiless(exchange, exchange->status);
-  if (status || short_of || send_held(exchange)) {
+                  !tg_exchange_bodiless(exchange, exchange->status);
+  if (status || short_of || tg_exchange_send_held(exchange)) {
     /* What was sent so far goes out, but the end that a client would take for success does not. */
     exchange->close = exchange->cut = true;
     return;
   }
   if (long_rest(exchange)) exchange->close = true;
-  if (exchange->chunked && !bodiless(exchange, exchange->status) &&
+  if (exchange->chunked && !tg_exchange_bodiless(exchange, exchange->status) &&
       tg_buffer_append(tg_stream_out(&conn->stream), "0\r\n\r\n", 5))
     exchange->close = exchange->cut = true;
   tg_stream_flush_soon(&conn->stream);
@@ -397,9 +336,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->body_done = NULL;
   exchange->body_status = TG_OK;
   exchange->body_read = 0;
-  exchange->sink.write = sink_write;
-  exchange->sink.drained = sink_drained;
-  exchange->sink.cancel = sink_cancel;
+  tg_exchange_sink_init(&exchange->sink);
   exchange->drained = NULL;
   tg_buffer_init(&exchange->held);
   exchange->status = 0;
@@ -407,7 +344,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->promised = UINT64_MAX;
   exchange->head_done = exchange->request_done = exchange->broken = exchange->handled = false;
   exchange->head_sent = exchange->chunked = exchange->answer_done = exchange->cut = false;
-  exchange->upgraded = exchange->close = exchange->continued = false;
+  exchange->upgraded = exchange->close = exchange->continued = exchange->sends_file = false;
   tg_h1_init(&exchange->h1, &exchange->arena, server->settings);
 }
 

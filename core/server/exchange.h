@@ -116,6 +116,7 @@ struct tg_exchange {
   bool answer_done; /* all of the answer was appended to the stream (or given up) */
   bool close;       /* the connection ends after this answer */
   bool continued;   /* 100 Continue was sent */
+  bool sends_file;  /* a file is on its way to the sink: nobody else writes */
 
   char memory[2048]; /* first block of the arena */
 };

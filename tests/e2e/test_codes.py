@@ -731,7 +731,7 @@ GOES_ON = {
     "tg.every": "tg.every(60, function() end):cancel()", "tg.html": "tg.html('x')", "tg.http_date": "tg.http_date()", "tg.mutex": "tg.mutex()",
     "tg.parse_http_date": "tg.parse_http_date('x')", "tg.parse_rfc3339": "tg.parse_rfc3339('x')", "tg.random_bytes": "tg.random_bytes(1)",
     "tg.redirect": "tg.redirect('/')", "tg.rfc3339": "tg.rfc3339()", "tg.routes": "tg.routes(function() end)", "tg.semaphore": "tg.semaphore(1)",
-    "tg.spawn": "tg.spawn(function() end)", "tg.sse": "tg.sse(function() end)", "tg.stream": "tg.stream(function() end)", "tg.text": "tg.text('x')",
+    "tg.spawn": "tg.spawn(function() end)", "tg.static": "tg.static('.')", "tg.sse": "tg.sse(function() end)", "tg.stream": "tg.stream(function() end)", "tg.text": "tg.text('x')",
     "tg.try": "tg.try(function() end)", "tg.uuid": "tg.uuid()", "tg.on_signal": "tg.on_signal('SIGUSR1', print)", "tg.dns.flush": "tg.dns.flush()",
     "barrier.waiting": "o.barrier:waiting()", "channel.try_send": "o.channel:try_send(1)", "channel.try_recv": "o.channel:try_recv()",
     "channel.close": "tg.channel():close()", "channel.len": "o.channel:len()", "channel.capacity": "o.channel:capacity()",

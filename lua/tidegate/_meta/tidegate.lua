@@ -69,6 +69,16 @@ local tg = {}
 ---@field device integer
 ---@field links integer
 
+---@class tidegate.StaticOptions
+---@field index? string|false the page of a folder: index.html
+---@field list? boolean show what is in a folder without a page
+---@field max_age? integer seconds, for Cache-Control
+---@field immutable? string a Lua pattern: paths whose files never change
+---@field precompressed? boolean send twins with .br, .zst, .gz
+---@field types? table<string, string> media types by endings
+---@field hidden? boolean serve names that begin with "."
+---@field fallback? string the page for paths that are not there
+
 ---@class tidegate.test_client_options
 ---@field headers? table<string, string|number> of each request; a request may give others
 ---@field cookies? boolean keep cookies (true)
@@ -1453,9 +1463,11 @@ function tg.event() end
 ---@return tidegate.Task task
 function tg.every(seconds, fn) end
 
---- A file. ⏸ Raises 404 when it is not there. A relative path begins at the application's folder.
+--- A file, with what clients need to keep it, to ask again, and to go on where they were interrupted: ETag,
+--- Last-Modified, ranges. ⏸ Raises 404 when it is not there. A relative path begins at the application's folder.
+--- With a status of its own it is sent whole, whatever the request's conditions say.
 ---@param path string
----@param opts? {status: integer, headers: table, type: string}
+---@param opts? {status: integer, headers: table, type: string, download: string|boolean, max_age: integer}
 function tg.file(path, opts) end
 
 --- Runs all functions at the same time; returns their first results in order. ⏸
@@ -1607,6 +1619,13 @@ function tg.spawn(fn, ...) end
 ---@param run fun(out: table)
 ---@param opts? {status: integer, headers: table}
 function tg.sse(run, opts) end
+
+--- A handler that serves the files below a folder; the last parameter of its route is the path of a file there. What
+--- leads out of the folder, by `..` or a link, is 404. A relative folder begins at the application's.
+---@param dir string
+---@param opts? tidegate.StaticOptions
+---@return fun(req: table): any
+function tg.static(dir, opts) end
 
 --- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends, and may suspend
 ---@param run fun(out: table)
