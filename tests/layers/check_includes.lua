@@ -8,13 +8,13 @@ local allowed, homes = {}, {}
 local libc = {}
 for name in ([[
   arpa/inet.h assert.h ctype.h dirent.h dlfcn.h endian.h errno.h fcntl.h float.h fnmatch.h ftw.h getopt.h glob.h
-  grp.h inttypes.h limits.h linux/capability.h linux/filter.h linux/magic.h linux/openat2.h
+  grp.h inttypes.h limits.h linux/capability.h linux/filter.h linux/magic.h linux/openat2.h sys/vfs.h
   locale.h malloc.h math.h net/if.h netdb.h netinet/in.h netinet/tcp.h
   poll.h pthread.h pwd.h sched.h semaphore.h setjmp.h signal.h spawn.h stdalign.h stdarg.h stdatomic.h stdbool.h
   stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h strings.h sys/epoll.h sys/eventfd.h sys/file.h
   sys/inotify.h sys/ioctl.h sys/mman.h sys/param.h sys/pidfd.h sys/prctl.h sys/random.h sys/resource.h sys/sendfile.h
   sys/signalfd.h sys/socket.h sys/stat.h sys/syscall.h sys/time.h sys/timerfd.h sys/types.h sys/uio.h sys/un.h
-  sys/utsname.h sys/vfs.h sys/wait.h syslog.h termios.h threads.h time.h ucontext.h unistd.h wchar.h emmintrin.h immintrin.h
+  sys/utsname.h sys/wait.h syslog.h termios.h threads.h time.h ucontext.h unistd.h wchar.h emmintrin.h immintrin.h
   nmmintrin.h x86intrin.h arm_neon.h sanitizer/asan_interface.h sanitizer/lsan_interface.h sanitizer/tsan_interface.h
   sanitizer/common_interface_defs.h
 ]]):gmatch("%S+") do
