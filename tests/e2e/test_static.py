@@ -590,20 +590,23 @@ def test_F27_a_file_that_is_deleted_meanwhile_is_sent_to_its_end(server):
     assert data.partition(b"\r\n\r\n")[2] == BIG
 
 
-def test_F25_files_take_no_worker(server):
+def test_F25_files_take_no_worker(server, tmp_path):
     """The one worker is busy, and its queue is full: files are served all the same."""
-    with Server(files() | {"routes/slow.lua": 'return { ["GET /"] = { blocking = true, run = function() os.execute("sleep 2") return "done" end } }'},
-                loops=1, workers=1) as busy:
+    release = tmp_path / "release"
+    slow = f'return {{ ["GET /"] = {{ blocking = true, run = function() while not io.open("{release}") do os.execute("sleep 0.02") end return "done" end }} }}'
+    with Server(files() | {"routes/slow.lua": slow}, loops=1, workers=1) as busy:
         threads = [threading.Thread(target=lambda: busy.ask("/slow")) for _ in range(2)]
         for thread in threads:
             thread.start()
-        until(lambda: busy.ask("/slow").status == 503, what="a full queue")
+        until(lambda: busy.ask("/slow").status == 503, what="a worker that is busy")
         for _ in range(50):
             assert busy.ask("/site/a.txt").body == TEXT
             assert busy.ask("/one/big").body == BIG
-        assert any(thread.is_alive() for thread in threads)
+        assert busy.ask("/slow").status == 503
+        release.touch()
         for thread in threads:
             thread.join()
+        assert busy.ask("/slow").body == b"done"
 
 
 def test_F27_http_1_0_and_keep_alive(server):
