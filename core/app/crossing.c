@@ -302,8 +302,12 @@ void tg_crossing_on_answer(struct tg_letter *letter) {
     if (status == TG_EOVERLOAD) {
       tg_crossing_refuse(exchange, crossing->max_wait);
       leave(crossing, status, true);
-    } else if (status == TG_ENOMEM)
+    } else if (status == TG_ENOMEM) {
       tg_exchange_problem(exchange, 500, tg_slice(NULL, 0), NULL, 0);
+    } else if (status == TG_ECONFLICT) {
+      /* A keepalive has sent the head meanwhile, and the handler has failed. */
+      exchange->port->end(exchange, TG_ESCRIPT);
+    }
   }
   free(copy);
 }

@@ -195,3 +195,14 @@ void tg_failure_answer(struct tg_handling *handling, const struct tg_failure *fa
   tg_buffer_clear(&exchange->held);
   answer(handling, failure, status);
 }
+
+tg_status tg_failure_describe(const struct tg_handling *handling, lua_State *L, int index,
+                              struct tg_buffer *out) {
+  struct tg_error_view error;
+  tg_error_view_init(&error, L, L, index);
+  int status = failure_status(handling, &error);
+  struct tg_problem problem = {.status = status, .detail = public_detail(&error, status)};
+  tg_status written = tg_response_write_problem(out, &problem);
+  tg_error_view_deinit(&error);
+  return written;
+}

@@ -20,6 +20,10 @@ void tg_failure_answer(struct tg_handling *handling, const struct tg_failure *fa
 /* What the error value says. */
 const struct tg_error_view *tg_failure_view(const struct tg_failure *failure);
 
+/* Appends the problem document of the error value at `index`: what a client may read of it. */
+TG_MUST_CHECK tg_status tg_failure_describe(const struct tg_handling *handling, lua_State *L,
+                                            int index, struct tg_buffer *out);
+
 void tg_failure_free(struct tg_failure *failure);
 
 #endif

@@ -297,6 +297,34 @@ static int l_unmatched(lua_State *L) {
   return 2;
 }
 
+/* stream_failure(err): what the client of a stream that has failed in its middle may read of it, as
+ * a problem document; nothing where its head is not out, or where nobody is there to read. */
+static int l_stream_failure(lua_State *L) {
+  struct tg_vm *vm = tg_vm_of(L);
+  struct tg_handling *handling = tg_handler_current(vm);
+  if (!handling || !handling->exchange->head_sent || handling->exchange->answer_done) return 0;
+  tg_buffer_clear(&vm->scratch);
+  if (tg_failure_describe(handling, L, 1, &vm->scratch)) return 0;
+  lua_pushlstring(L, vm->scratch.data, vm->scratch.len);
+  return 1;
+}
+
+/* header(name): the first field of that name (in small letters) of the request that runs. */
+static int l_header(lua_State *L) {
+  struct tg_slice name;
+  name.ptr = luaL_checklstring(L, 1, &name.len);
+  struct tg_handling *handling = tg_handler_current(tg_vm_of(L));
+  if (!handling) return 0;
+  const struct tg_request *request = handling->exchange->request;
+  for (uint32_t i = 0; i < request->field_count; i++) {
+    const struct tg_field *field = &request->fields[i];
+    if (!tg_slice_ieq(field->name, name)) continue;
+    lua_pushlstring(L, field->value.len ? field->value.ptr : "", field->value.len);
+    return 1;
+  }
+  return 0;
+}
+
 /* after(req, fn): fn runs when the last byte has left. */
 static int l_after(lua_State *L) {
   struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
@@ -318,6 +346,8 @@ static const luaL_Reg functions[] = {{"new_request", tg_request_new},
                                      {"respond", tg_response_respond},
                                      {"unfinished", l_unfinished},
                                      {"stream_end", l_stream_end},
+                                     {"stream_failure", l_stream_failure},
+                                     {"header", l_header},
                                      {"after", l_after},
                                      {"current", l_current},
                                      {"unmatched", l_unmatched},

@@ -24,6 +24,8 @@ static int ref_of(struct tg_vm *vm, int slot) {
 }
 
 static const struct tg_slice type_json = {"application/json", 16};
+/* A comment of server-sent events. */
+static const struct tg_slice text_keepalive = {": keepalive\n\n", 13};
 static const struct tg_slice type_text = {"text/plain; charset=utf-8", 25};
 
 /* ---- headers ---- */
@@ -198,6 +200,11 @@ static int begin_stream(lua_State *L, struct tg_handling *handling, int object, 
   int length = raw_field(L, object, "length");
   answer.has_length = lua_type(L, length) == LUA_TNUMBER;
   if (answer.has_length) answer.length = (uint64_t)lua_tonumber(L, length);
+  int keepalive = raw_field(L, object, "keepalive");
+  if (lua_type(L, keepalive) == LUA_TNUMBER) {
+    answer.keepalive = (uint64_t)(lua_tonumber(L, keepalive) * (double)TG_SECOND);
+    answer.keepalive_text = text_keepalive;
+  }
   raw_field(L, object, "run");                                    // .. run
   struct tg_exchange_ref *out = lua_newuserdata(L, sizeof *out);  // .. run out
   *out = (struct tg_exchange_ref){0};

@@ -27,6 +27,7 @@ local objects = {
   ["lua/tidegate/_core/form.lua"] = {},
   ["lua/tidegate/_core/parts.lua"] = {},
   ["lua/tidegate/_core/request.lua"] = { request = "tidegate.Request", out = "tidegate.Out" },
+  ["lua/tidegate/_core/streams.lua"] = {},
   ["lua/tidegate/_core/test_answer.lua"] = {},
   ["lua/tidegate/_pure/cookie_jar.lua"] = {},
   ["lua/tidegate/_core/tasks.lua"] = { ["core.task_methods"] = "tidegate.Task" },

@@ -21,16 +21,22 @@ struct tg_departure {
 
 static bool waits_for_answer(const struct tg_connection *conn) {
   const struct tg_exchange *exchange = conn->exchange;
-  return exchange && exchange->request_done && !exchange->head_sent && !exchange->answer_done;
+  return exchange && exchange->request_done && !exchange->answer_done;
+}
+
+/* Between two chunks, a zero is the first digit of the next one's size, or of the last chunk's. */
+static struct tg_slice question(const struct tg_exchange *exchange) {
+  if (exchange->head_sent) return exchange->chunked ? TG_SLICE("0") : tg_slice(NULL, 0);
+  if (exchange->request->minor == 0) return tg_slice(NULL, 0);
+  return TG_SLICE("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 static void ask(struct tg_departure *departure) {
-  static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
   struct tg_connection *conn = departure->conn;
+  struct tg_slice bytes = question(conn->exchange);
   departure->asked = true;
-  if (conn->exchange->request->minor == 0) return;
   /* without memory the question is not asked, no more */
-  if (tg_buffer_append(tg_stream_out(&conn->stream), line, sizeof line - 1)) return;
+  if (!bytes.len || tg_buffer_append(tg_stream_out(&conn->stream), bytes.ptr, bytes.len)) return;
   tg_stream_flush_soon(&conn->stream);
 }
 

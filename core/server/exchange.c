@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "server/connection.h"
 #include "server/exchange_sink.h"
+#include "server/keepalive.h"
 
 /* Decoded body bytes that are kept for a handler that has not asked yet. */
 #define BODY_HIGH 65536u
@@ -99,6 +100,8 @@ static tg_status local_begin(struct tg_exchange *exchange, const struct tg_answe
   head.length = answer->has_length ? answer->length : old ? TG_LENGTH_NONE : TG_LENGTH_CHUNKED;
   if (answer->status == 204 || answer->status == 304) head.length = TG_LENGTH_NONE;
   tg_status status = tg_response_write_head(&exchange->held, &head);
+  if (status == TG_OK && answer->keepalive && !tg_exchange_bodiless(exchange, answer->status))
+    status = tg_keepalive_start(exchange, answer->keepalive, answer->keepalive_text);
   if (status == TG_OK) exchange->status = answer->status;
   return status;
 }
@@ -338,6 +341,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->body_read = 0;
   tg_exchange_sink_init(&exchange->sink);
   exchange->drained = NULL;
+  exchange->keepalive = NULL;
   tg_buffer_init(&exchange->held);
   exchange->status = 0;
   exchange->sent_bytes = 0;

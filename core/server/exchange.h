@@ -27,6 +27,7 @@
 struct tg_connection;
 struct tg_server;
 struct tg_exchange;
+struct tg_keepalive;
 
 /* A whole answer, or the head of a streamed one (then `body` is not used). All slices are borrowed
  * for the length of the call. */
@@ -38,6 +39,8 @@ struct tg_answer {
   struct tg_slice body;
   bool has_length; /* streamed: `length` bytes will be written, exactly */
   uint64_t length;
+  uint64_t keepalive;             /* streamed: after so long a silence the text is sent; 0: never */
+  struct tg_slice keepalive_text; /* static storage; see server/keepalive.h */
 };
 
 /* How a handler reaches its client; a table for the loop and one for workers. On the thread that
@@ -100,10 +103,11 @@ struct tg_exchange {
   struct tg_sink sink;
   tg_sink_cb drained;
   void *drained_owner;
-  struct tg_buffer held; /* the head of a streamed answer, before its first byte */
-  int status;            /* that was sent; 0 before */
-  uint64_t sent_bytes;   /* of the body */
-  uint64_t promised;     /* Content-Length of a streamed answer, or UINT64_MAX */
+  struct tg_keepalive *keepalive; /* of a streamed answer that asked for it; else NULL */
+  struct tg_buffer held;          /* the head of a streamed answer, before its first byte */
+  int status;                     /* that was sent; 0 before */
+  uint64_t sent_bytes;            /* of the body */
+  uint64_t promised;              /* Content-Length of a streamed answer, or UINT64_MAX */
 
   bool head_done;    /* the request's head is complete */
   bool request_done; /* the whole request was read */

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "server/connection.h"
+#include "server/keepalive.h"
 
 tg_status tg_exchange_send_held(struct tg_exchange *exchange) {
   if (exchange->head_sent) return TG_OK;
@@ -39,6 +40,7 @@ static tg_status sink_write(struct tg_sink *sink, struct tg_slice bytes) {
     status = append_piece(exchange, bytes);
   if (status) return status;
   exchange->sent_bytes += bytes.len;
+  if (exchange->keepalive) tg_keepalive_note(exchange, bytes);
   tg_stream_flush_soon(&exchange->conn->stream);
   tg_connection_update_deadline(exchange->conn); /* also a stream that is never full may stall */
   return tg_stream_full(&exchange->conn->stream) ? TG_EAGAIN : TG_OK;

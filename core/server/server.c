@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "server/connection.h"
+#include "server/keepalive.h"
 
 #define SPARE_MAX 256u
 
@@ -114,6 +115,7 @@ void tg_server_give_exchange(struct tg_server *server, struct tg_exchange *excha
   if (server->log && exchange->status) server->log(server, exchange);
   if (exchange->status >= 500) tg_server_count(&server->counters.errors);
   if (exchange->routing) server->release(server, exchange->routing);
+  if (exchange->keepalive) tg_keepalive_stop(exchange);
   tg_buffer_deinit(&exchange->body_data);
   tg_buffer_deinit(&exchange->held);
   tg_arena_reset(&exchange->arena);

@@ -2,6 +2,7 @@
 -- core/bind/response.c knows; nothing is sent before the handler has returned.
 
 local core = require "tidegate._core.core"
+local streams = require "tidegate._core.streams"
 local meta = core.handler.answer_meta
 local throw = core.error_throw
 
@@ -86,33 +87,57 @@ function M.redirect(url, status, opts)
   return made
 end
 
---- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends, and may suspend
---- @param run fun(out: table)
---- @param opts? {status: integer, headers: table, type: string, length: integer}
-function M.stream(run, opts)
-  if type(run) ~= "function" then
-    throw("not_function", "tg.stream: got " .. type(run) .. "; pass a function that takes `out`")
-  end
+-- A stream's answer object; `run` is a function of `out`.
+local function stream(name, run, opts)
   local made = answer("stream", opts, { run = run })
   local length = opts and opts.length
   if length ~= nil and (type(length) ~= "number" or length < 0 or length > 2 ^ 53 or length % 1 ~= 0) then
-    throw("bad_answer", "tg.stream: the length is a whole number of bytes")
+    throw("bad_answer", name .. ": the length is a whole number of bytes")
   end
-  made.type = opts and opts.type or "application/octet-stream"
-  made.length = length
+  made.type, made.length = opts and opts.type, length
   return made
 end
 
---- Server-sent events (WHATWG HTML, section 9.2): `run(out)` is called, out:send{data=, event=, id=, retry=} sends.
---- @param run fun(out: table)
---- @param opts? {status: integer, headers: table}
-function M.sse(run, opts)
-  local made = M.stream(run, opts)
+--- A streamed answer: `source(out)` is called after the head was decided, and out:write(s) sends. Instead of that
+--- function an iterator, or a list, of strings.
+--- @param source fun(out: tidegate.Out)|fun(): string?|string[]
+--- @param opts? {status: integer, headers: table, type: string, length: integer}
+function M.stream(source, opts)
+  local made = stream("tg.stream", streams.bytes(source), opts)
+  made.type = made.type or "application/octet-stream"
+  return made
+end
+
+--- JSON lines, one value a line: `source(out)` is called, and out:send(value) sends. Instead of that function an
+--- iterator, or a list, of values.
+--- @param source fun(out: tidegate.Lines)|fun(): any|any[]
+--- @param opts? {status: integer, headers: table, type: string} application/jsonl where no type is given
+function M.json_lines(source, opts)
+  local made = stream("tg.json_lines", streams.json_lines(source), opts)
+  made.type, made.length = made.type or "application/jsonl", nil
+  return made
+end
+
+local KEEPALIVE = 15
+
+--- Server-sent events (WHATWG HTML, section 9.2): `source(out)` is called, and out:send{data=, event=, id=, retry=}
+--- sends. Instead of that function an iterator, or a list, of events. After `keepalive` seconds (15) without an event
+--- a comment is sent; false: never.
+--- @param source fun(out: tidegate.Events)|fun(): string|table?|table
+--- @param opts? {status: integer, headers: table, keepalive: number|false}
+function M.sse(source, opts)
+  local made = stream("tg.sse", streams.events(source), opts)
+  local keepalive = opts and opts.keepalive
+  if keepalive == nil then
+    keepalive = KEEPALIVE
+  elseif keepalive ~= false and not (type(keepalive) == "number" and keepalive >= 0.05 and keepalive <= 1e9) then
+    throw("bad_answer", "tg.sse: keepalive is a number of seconds from 0.05, or false")
+  end
   local headers = { ["cache-control"] = "no-cache", ["x-accel-buffering"] = "no" }
   for name, value in pairs(made.headers or {}) do
-    headers[name] = value
+    headers[type(name) == "string" and name:lower() or name] = value
   end
-  made.type, made.headers, made.length = "text/event-stream", headers, nil
+  made.type, made.headers, made.length, made.keepalive = "text/event-stream", headers, nil, keepalive
   return made
 end
 

@@ -722,13 +722,16 @@ SUSPENDS = {
     "task:join": "o.task:join()", "udp:send_to": "o.udp:send_to('x', '127.0.0.1:9')", "udp:send": "o.connected:send('x')", "udp:receive": "o.udp:receive()",
     "udp:connect": "o.udp:connect('nobody.invalid', 9)", "watch:next": "o.watch:next()", "request:text": "req:text()", "request:json": "req:json()",
     "request:form": "req:form()", "tg.crypto.password_hash": "tg.crypto.password_hash('x')",
-    "tg.crypto.password_verify": "tg.crypto.password_verify('x', KEPT)", "request:chunks": "req:chunks()()", "out:write": "o.out:write('x')", "out:send": "o.out:send('x')",
+    "tg.crypto.password_verify": "tg.crypto.password_verify('x', KEPT)",
+    "request:chunks": "req:chunks()()", "out:write": "o.out:write('x')", "out:flush": "o.out:flush()",
+    "events:send": "o.events:send('x')", "events:write": "o.events:write('x')", "events:flush": "o.events:flush()", "lines:send": "o.lines:send(1)",
+    "lines:write": "o.lines:write('x')", "lines:flush": "o.lines:flush()",
 }
 GOES_ON = {
     "tg.abort": "tg.abort(404)", "tg.api": "tg.api(1)", "tg.atomic": "tg.atomic(function() end)", "tg.background": "tg.background(function() end)",
     "tg.barrier": "tg.barrier(2)", "tg.bytes": "tg.bytes('x')", "tg.channel": "tg.channel()", "tg.check_cancelled": "tg.check_cancelled()",
     "tg.condition": "tg.condition()", "tg.deadline": "tg.deadline()", "tg.defer": "tg.defer(function() end)", "tg.event": "tg.event()",
-    "tg.every": "tg.every(60, function() end):cancel()", "tg.html": "tg.html('x')", "tg.http_date": "tg.http_date()", "tg.mutex": "tg.mutex()",
+    "tg.every": "tg.every(60, function() end):cancel()", "tg.html": "tg.html('x')", "tg.http_date": "tg.http_date()", "tg.json_lines": "tg.json_lines({})", "tg.mutex": "tg.mutex()",
     "tg.parse_http_date": "tg.parse_http_date('x')", "tg.parse_rfc3339": "tg.parse_rfc3339('x')", "tg.random_bytes": "tg.random_bytes(1)",
     "tg.redirect": "tg.redirect('/')", "tg.rfc3339": "tg.rfc3339()", "tg.routes": "tg.routes(function() end)", "tg.semaphore": "tg.semaphore(1)",
     "tg.spawn": "tg.spawn(function() end)", "tg.static": "tg.static('.')", "tg.sse": "tg.sse(function() end)", "tg.stream": "tg.stream(function() end)", "tg.text": "tg.text('x')",
@@ -790,6 +793,7 @@ local calls = {"""]
     for name, call in {**SUSPENDS, **GOES_ON}.items():
         lines.append(f'  ["{name}"] = function(req) {call} end,')
     lines.append("""}
+local streams = { out = true, events = true, lines = true }
 local function outcome(name, req)
   local ok, err = pcall(tg.atomic, calls[name], req)
   local code = ok and "done" or type(err) == "table" and err.code or tostring(err)
@@ -802,13 +806,17 @@ return {
     local found = {}
     for _, group in ipairs { SUSPENDS, GOES_ON } do
       for _, name in ipairs(group) do
-        if not name:find("^out:") then found[name] = outcome(name, req) end
+        if not streams[name:match("^%a+")] then found[name] = outcome(name, req) end
       end
     end
     for _, task in ipairs { o.task, o.holder } do task:cancel() pcall(task.join, task) end
     return tg.stream(function(out)
       o.out = out
-      found["out:write"], found["out:send"] = outcome("out:write"), outcome("out:send")
+      tg.sse(function(events) o.events = events end).run(out)
+      tg.json_lines(function(lines) o.lines = lines end).run(out)
+      for _, name in ipairs(SUSPENDS) do
+        if streams[name:match("^%a+")] then found[name] = outcome(name) end
+      end
       out:write(tg.json.encode(found))
     end)
   end },

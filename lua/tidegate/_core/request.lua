@@ -130,41 +130,9 @@ function out:write(...)
   return write(self, table.concat({ ... }, "", 1, n))
 end
 
-local function sse_lines(name, text)
-  text = tostring(text)
-  local lines = {}
-  for line in (text .. "\n"):gmatch("(.-)\r?\n") do
-    lines[#lines + 1] = name .. ": " .. line .. "\n"
-  end
-  return table.concat(lines)
-end
-
---- Sends one server-sent event. ⏸ `event` is a string (its data), or {data=, event=, id=, retry=, comment=}; data that
---- is a table goes as JSON.
---- @param event string|table
-function out:send(event)
-  if type(event) ~= "table" then
-    event = { data = event }
-  end
-  local text = {}
-  if event.comment then
-    text[#text + 1] = sse_lines("", event.comment)
-  end
-  for _, name in ipairs { "event", "id", "retry" } do
-    if event[name] ~= nil then
-      local value = tostring(event[name])
-      if value:find("[\r\n%z]") then
-        throw("bad_event", "the " .. name .. " of an event is one line")
-      end
-      text[#text + 1] = name .. ": " .. value .. "\n"
-    end
-  end
-  if event.data ~= nil then
-    local data = event.data
-    text[#text + 1] = sse_lines("data", type(data) == "table" and tg.json.encode(data) or data)
-  end
-  text[#text + 1] = "\n"
-  return write(self, table.concat(text))
+--- Sends the head now, before there is anything to send after it. ⏸
+function out:flush()
+  return write(self, "")
 end
 
 return M
