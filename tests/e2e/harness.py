@@ -273,17 +273,21 @@ class Conn:
         return True
 
     def _fill(self):
-        try:
-            data = self.sock.recv(1 << 18)
-        except BlockingIOError:
-            return
-        except (ConnectionResetError, BrokenPipeError):
-            self.ended = self.ended or "rst"
-            return
-        if data:
-            self.raw += data
-        else:
-            self.ended = self.ended or "eof"
+        """Takes what has come, of a long answer a few pieces at once: appending to `raw` copies all of it."""
+        parts = []
+        while len(parts) < 64:
+            try:
+                data = self.sock.recv(1 << 18)
+            except BlockingIOError:
+                break
+            except (ConnectionResetError, BrokenPipeError):
+                self.ended = self.ended or "rst"
+                break
+            if not data:
+                self.ended = self.ended or "eof"
+                break
+            parts.append(data)
+        self.raw += b"".join(parts)
 
     def _wait(self, end):
         """Waits for something to read; False when the time is up."""
@@ -316,6 +320,9 @@ class Conn:
                 raise AssertionError(f"closed ({self.ended}) before a whole answer: {self.raw[:300]!r}")
             if not self._wait(end):
                 raise AssertionError(f"no whole answer in time: {self.raw[:300]!r}")
+            enough = len(self.raw) * 5 // 4  # each look at a long answer begins at its front
+            while len(self.raw) < enough and not self.ended and self._wait(min(end, time.monotonic() + 0.05)):
+                pass
 
     def responses(self, count, method="GET", timeout=None):
         return [self.response(method, timeout) for _ in range(count)]
