@@ -112,7 +112,7 @@ def test_signed_and_sealed_hold_any_bytes(server, value):
     plain = value.replace("%00", "\0").replace("%0d%0a", "\r\n").replace("%20", " ").replace("%c3%a4", "ä")
     assert read(server, s=signed, e=sealed) == {"signed": plain, "sealed": plain}
     assert base64.urlsafe_b64decode(signed.split(".")[0] + "==").decode() == plain
-    assert plain == "" or plain not in base64.urlsafe_b64decode(sealed + "==").decode("latin-1")
+    assert len(plain) < 8 or plain not in base64.urlsafe_b64decode(sealed + "==").decode("latin-1")
 
 
 def test_sealed_ones_differ_each_time(server):
