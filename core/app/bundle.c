@@ -167,6 +167,17 @@ tg_status tg_bundle_hash(const char *dir, const char *config, uint64_t *hash) {
   return status;
 }
 
+tg_status tg_bundle_empty(const char *dir, struct tg_bundle **out) {
+  struct tg_bundle *bundle = calloc(1, sizeof *bundle);
+  if (bundle) bundle->dir = strdup(dir);
+  if (!bundle || !bundle->dir) {
+    free(bundle);
+    return TG_ENOMEM;
+  }
+  *out = bundle;
+  return TG_OK;
+}
+
 void tg_bundle_free(struct tg_bundle *bundle) {
   if (!bundle) return;
   for (size_t i = 0; i < bundle->count; i++) {

@@ -45,6 +45,9 @@ struct tg_bundle_fault {
 TG_MUST_CHECK tg_status tg_bundle_read(const char *dir, const char *config, struct tg_bundle **out,
                                        struct tg_bundle_fault **faults, size_t *fault_count);
 
+/* One without any file. */
+TG_MUST_CHECK tg_status tg_bundle_empty(const char *dir, struct tg_bundle **out);
+
 void tg_bundle_free(struct tg_bundle *bundle);
 void tg_bundle_faults_free(struct tg_bundle_fault *faults, size_t count);
 

@@ -319,7 +319,9 @@ struct tg_generation *tg_generation_build(const struct tg_build *build,
   struct tg_bundle *bundle = NULL;
   struct tg_bundle_fault *faults = NULL;
   size_t fault_count = 0;
-  tg_status status = tg_bundle_read(build->dir, build->config, &bundle, &faults, &fault_count);
+  tg_status status = build->without_files ? tg_bundle_empty(build->dir, &bundle)
+                                          : tg_bundle_read(build->dir, build->config, &bundle,
+                                                           &faults, &fault_count);
   if (status) {
     if (fault_count)
       tg_load_errors_set_faults(errors, faults, fault_count);

@@ -74,6 +74,7 @@ struct tg_build {
                 `check` */
   struct tg_watch *watch;       /* of this thread: ends a file that loads for ever; may be NULL */
   struct tg_starting *starting; /* of this thread; may be NULL */
+  bool without_files;           /* an application of nothing: `dev` serves its error page on it */
   bool start_hooks;             /* run on_start in each state */
   void (*handle)(struct tg_exchange *exchange);
 };

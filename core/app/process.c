@@ -54,15 +54,17 @@ static void on_first_built(void *owner, struct tg_generation *generation,
   struct first_build *first = owner;
   (void)took;
   first->generation = generation;
+  if (!generation) tg_dev_notes_set(&first->process->dev_notes, errors->text ? errors->text : "");
   if (!generation && !first->process->stopping)
     fputs(errors->text ? errors->text : "error: out of memory\n", stderr);
   tg_loop_stop(&first->process->control);
 }
 
-static struct tg_generation *build_first(struct tg_process *process) {
+static struct tg_generation *build_first(struct tg_process *process, bool without_files) {
   struct first_build first = {.process = process};
   struct tg_build build;
   tg_reload_describe(process, &build);
+  build.without_files = without_files;
   build.loops = process->options->loops > 0 ? process->options->loops : -1;
   tg_builder_build(process->builder, &build, &process->control, on_first_built, &first);
   /* The mailbox keeps the loop alive until the answer is there. */
@@ -249,6 +251,7 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   free(process->loops);
   free(process->addresses);
   free(process->last_error);
+  tg_dev_notes_deinit(&process->dev_notes);
   free((char *)process->host.app_dir);
 }
 
@@ -267,8 +270,10 @@ static int lower_rights(const struct tg_process *process) {
 static int boot(struct tg_process *process) {
   int failed = lower_rights(process);
   if (failed) return failed;
-  struct tg_generation *generation = build_first(process);
-  if (process->stopping) { /* before it has served */
+  struct tg_generation *generation = build_first(process, false);
+  if (!generation && process->options->dev && !process->stopping)
+    generation = build_first(process, true); /* its errors are the page on every path */
+  if (process->stopping) {                   /* before it has served */
     if (generation) tg_reload_discard(process, generation);
     return TG_EXIT_OK;
   }
@@ -303,7 +308,9 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .process = &process,
                                   .run_job = tg_dispatch_job,
                                   .run_on_loop = tg_dispatch_call,
-                                  .look = tg_worker_look};
+                                  .look = tg_worker_look,
+                                  .load_errors = options->dev ? tg_dev_load_errors : NULL};
+  tg_dev_notes_init(&process.dev_notes);
   TG_CHECK(process.host.log && process.host.shared);
   if (isatty(STDERR_FILENO))
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);

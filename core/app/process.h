@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "app/dev_pages.h"
 #include "app/generation.h"
 #include "app/options.h"
 #include "app/supervisor.h"
@@ -60,6 +61,7 @@ struct tg_process {
   struct tg_list waiting; /* struct tg_reload_waiter: for the next build */
   struct tg_list told;    /* for the one under way */
   uint64_t reloads, failed_reloads;
+  struct tg_dev_notes dev_notes;
   char *last_error; /* text of the last failed reload, NULL after a good one */
   /* shutdown */
   bool stopping;

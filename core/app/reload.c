@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app/builder.h"
+#include "app/dev_pages.h"
 #include "app/dispatch.h"
 #include "app/loop_thread.h"
 #include "app/process.h"
@@ -25,6 +26,7 @@ struct tg_reload_waiter {
 
 void tg_reload_publish(struct tg_process *process, struct tg_generation *generation) {
   generation->process = process;
+  if (process->options->dev) generation->routing.first = tg_dev_answer_first;
   tg_dispatch_resolve_pools(process, generation);
   for (unsigned i = 0; i < process->loop_count; i++) {
     generation->vms[i]->loop = &process->loops[i]->loop;
@@ -48,6 +50,7 @@ void tg_reload_discard(struct tg_process *process, struct tg_generation *generat
 
 static void note_outcome(struct tg_process *process, struct tg_generation *generation,
                          const struct tg_load_errors *errors, uint64_t took) {
+  tg_dev_notes_set(&process->dev_notes, generation ? NULL : errors->text ? errors->text : "");
   free(process->last_error);
   process->last_error = NULL;
   if (generation) {

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/log_record.h"
+#include "bind/error_page.h"
 #include "bind/json.h"
 #include "bind/timing.h"
 #include "script/vm.h"
@@ -172,6 +174,16 @@ static void answer(struct tg_handling *handling, const struct tg_failure *failur
     fields[count++] = (struct tg_response_field){TG_SLICE("Retry-After"), TG_SLICE("1")};
   char timing[TG_TRACE_HEADER_MAX];
   count = tg_timing_add(handling, fields, count, FIELDS_MAX + 2, timing);
+  if (TG_UNLIKELY(handling->vm->host->dev) && status == 500 && strcmp(error->code, "http") != 0) {
+    struct tg_error_page page = {.exchange = handling->exchange,
+                                 .handling = handling,
+                                 .error = error,
+                                 .status = status,
+                                 .detail = public_detail(error, status),
+                                 .fields = fields,
+                                 .field_count = count};
+    if (tg_error_page_answer(handling->vm, &page)) return;
+  }
   struct tg_problem problem = {.status = status,
                                .type = tg_buffer_slice(&failure->type),
                                .title = tg_buffer_slice(&failure->title),

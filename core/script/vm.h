@@ -52,6 +52,9 @@ struct tg_host {
   /* A worker's state, in the middle of a step: cancels what it runs where nobody waits for that any
    * more. NULL: nobody ever waits. */
   void (*look)(struct tg_vm *vm);
+  /* `dev`: why the newest save does not load, malloc'ed, or NULL, and how many did not. Any thread.
+   * NULL: nobody knows. */
+  char *(*load_errors)(const struct tg_host *host, uint64_t *failures);
 };
 
 struct tg_vm {

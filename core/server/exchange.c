@@ -409,6 +409,10 @@ void tg_exchange_begin(struct tg_exchange *exchange) {
   struct tg_request *request = exchange->request;
   tg_server_count(&server->counters.requests);
   exchange->routing = server->acquire(server);
+  if (TG_UNLIKELY(exchange->routing->first) && exchange->routing->first(exchange)) {
+    settle(exchange);
+    return;
+  }
   enum tg_route_result result = TG_ROUTE_METHOD;
   if (!answer_server_options(exchange))
     result = tg_route_tree_find(exchange->routing->tree, request->method, request->path,

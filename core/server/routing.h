@@ -36,6 +36,8 @@ struct tg_routing {
   /* Begins the handling of an exchange whose route was found. Exactly one answer is made, and
    * port->finish called, now or later. */
   void (*handle)(struct tg_exchange *exchange);
+  /* Is asked before any route, with the head complete; true: it has answered. NULL but in `dev`. */
+  bool (*first)(struct tg_exchange *exchange);
   void *owner; /* app's generation */
 };
 
