@@ -279,6 +279,24 @@ function Load:load_routes(file)
   end
 end
 
+-- Each operation of the OpenAPI document has an id of its own.
+function Load:check_operation_ids()
+  local seen = {}
+  for _, route in ipairs(self.routes) do
+    local id = route.spec.operation_id
+    local first = id and seen[id]
+    if first then
+      self:add({
+        message = ("operation_id '%s' is given twice"):format(id), file = route.file, line = route.line,
+        column = route.column, end_column = route.end_column,
+        note = ("the other one is %s at %s:%d"):format(first.name, first.file, first.line),
+      })
+    elseif id then
+      seen[id] = route
+    end
+  end
+end
+
 -- Files and folders whose names begin with "_" or "." hold no routes.
 local function is_hidden(path)
   return path:find("/[_.]") ~= nil
@@ -363,7 +381,10 @@ return function(core, grants, sandbox, loader)
       load:load_routes(file)
     end
     table.sort(load.routes, by_pattern)
-    local site = openapi_routes.add(load.routes, load.config)
+    load:check_operation_ids()
+    local site = openapi_routes.add(load.routes, load.config, function(message)
+      load:reporter(config_file)(message, { "openapi" })
+    end)
     for index, route in ipairs(load.routes) do
       route.index = index
     end

@@ -27,7 +27,13 @@ for _, name in ipairs(KEYS) do
   known[name] = true
 end
 
-function dep_meta.__index(_, name)
+-- Those of tg.security have methods.
+function dep_meta.__index(dep, name)
+  local security = rawget(dep, "security")
+  local method = security and security.methods and security.methods[name]
+  if method then
+    return method
+  end
   return throw("unknown_name", ("a dependency has no '%s'; its value is in req.deps"):format(tostring(name)))
 end
 

@@ -4,6 +4,7 @@
 -- for the server, _core/openapi_command.lua for the command). One operation is _core/openapi_operation.lua's work.
 
 local operations = require("tidegate._core.openapi_operation")
+local security = require("tidegate._core.openapi_security")
 local sorted_keys = require("tidegate._pure.sorted_keys")
 local tg = require("tidegate")
 
@@ -107,11 +108,14 @@ function Doc:id(row, method)
 end
 
 function Doc:add(row)
+  if self.pause then
+    self.pause()
+  end
   local item = self:path(row)
   for _, method in ipairs(row.methods) do
     local field = method:lower()
     if not item[field] then
-      item[field] = operations.make(self, row.route, method, row.params, self:id(row, method))
+      item[field] = operations.make(self, row.route, row.params, self:id(row, method))
     end
   end
 end
@@ -139,9 +143,11 @@ end
 
 --- @param routes { pattern: string, methods: string[], any: boolean?, spec: table, builtin: boolean? }[]
 --- @param settings table of _pure/openapi_config.lua
+--- @param pause? function called between two routes: many take their time
 --- @return table document what is encoded as JSON
-function M.document(routes, settings)
+function M.document(routes, settings, pause)
   local doc = setmetatable({
+    pause = pause,
     paths = {}, shapes = {}, ids = {}, components = { schemas = {}, responses = {}, securitySchemes = {} },
   }, Doc)
   local rows = rows_of(routes)
@@ -156,6 +162,7 @@ function M.document(routes, settings)
   for _, row in ipairs(rows) do
     doc:add(row)
   end
+  local default = settings.security and security.listed(doc, settings.security)
   operations.finish(doc)
   for _, name in ipairs(sorted_keys(doc.components)) do
     if next(doc.components[name]) == nil then
@@ -169,14 +176,16 @@ function M.document(routes, settings)
     tags = settings.tags and tg.json.array(settings.tags),
     paths = doc.paths,
     components = next(doc.components) and doc.components or nil,
+    security = default or nil,
   }
 end
 
 --- @param routes table[]
 --- @param settings table
+--- @param pause? function
 --- @return string text JSON, its keys sorted, so that it is the same for the same application
-function M.text(routes, settings)
-  return tg.json.encode(M.document(routes, settings), { sorted = true })
+function M.text(routes, settings, pause)
+  return tg.json.encode(M.document(routes, settings, pause), { sorted = true })
 end
 
 return M

@@ -58,6 +58,15 @@ local function schema_name(doc, name)
   return name
 end
 
+--- The content of an answer that is a problem document.
+--- @param doc table
+--- @return table
+function M.content(doc)
+  doc.problems = doc.problems or {}
+  doc.problem_ref = doc.problem_ref or {}
+  return { ["application/problem+json"] = { schema = doc.problem_ref } }
+end
+
 --- A reference to a response of the components, which `finish` adds.
 --- @param doc table
 --- @param kind string
@@ -79,6 +88,9 @@ local function add_schemas(doc)
       properties = { errors = { type = "array", items = failure_schema() } },
       required = array { "errors" },
     }
+  end
+  if doc.problem_ref then
+    doc.problem_ref["$ref"] = "#/components/schemas/" .. problem -- the name is known only now
   end
   return { Problem = problem, ValidationProblem = validation }
 end

@@ -7,6 +7,7 @@ local answers = require("tidegate.answers")
 local core = require("tidegate._core.core")
 local hash = require("tidegate._pure.hash")
 local openapi = require("tidegate._core.openapi")
+local tg = require("tidegate")
 
 local assets = core.open("asset")
 
@@ -52,11 +53,22 @@ end
 
 -- --- the document ----------------------------------------------------------------------------------------------------
 
+-- Of a large application it takes long: others have their turns meanwhile.
+local function pause()
+  local count = 0
+  return function()
+    count = count + 1
+    if count % 50 == 0 then
+      tg.yield()
+    end
+  end
+end
+
 local function document_of(site)
   if not site.text then
     local settings = site.openapi or require("tidegate._pure.openapi_config").default()
-    site.text = openapi.text(site.routes, settings)
-    site.etag = '"' .. hash(site.text) .. '"'
+    local text = openapi.text(site.routes, settings, pause())
+    site.text, site.etag = text, '"' .. hash(text) .. '"'
   end
   return site.text, site.etag
 end

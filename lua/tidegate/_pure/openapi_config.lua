@@ -1,9 +1,11 @@
 -- Checks the key `openapi` of tidegate.lua and brings it into one shape.
 
 local route_key = require("tidegate._pure.route_key")
-local shown = require("tidegate._pure.spec").shown
 local sorted_keys = require("tidegate._pure.sorted_keys")
+local spec = require("tidegate._pure.spec")
 local suggest = require("tidegate._pure.suggest")
+
+local shown = spec.shown
 
 local M = {}
 
@@ -73,6 +75,14 @@ local function tags(value)
   return list
 end
 
+-- A key that means what it means in a spec.
+local function as_in_spec(name)
+  return function(value)
+    local problem = spec.check(name, value, {})
+    return not problem and value or nil, problem and "openapi." .. problem
+  end
+end
+
 local keys = {
   title = text("title"),
   version = text("version"),
@@ -80,6 +90,9 @@ local keys = {
   description = text("description"),
   servers = servers,
   tags = tags,
+  use = as_in_spec("use"),
+  deps = as_in_spec("deps"),
+  security = as_in_spec("security"),
   path = path("path"),
   docs = function(value)
     if value == false then
