@@ -85,3 +85,36 @@ def test_a_page_below_a_prefix_finds_its_files(browser):
         browser.open(origin(server) + "/a/b/docs")
         browser.wait_for(".opblock")
         only_asked(browser, server)
+
+
+LOCKED = {
+    "routes/a.lua": """
+local tg = require "tidegate"
+local S = tg.schema
+local key = tg.security.api_key{ header = "x-key", check = function(k) return k == "k1" and "ann" end }
+local user = tg.security.bearer{ optional = true, check = function(t) return t end }
+local Tea = S.obj({ id = S.int, size = S.enum{ "s", "m" }, tags = S.array(S.str, { desc = "words" }) }, { name = "Tea" })
+return { ["GET /"] = { deps = { who = key, user }, responses = { [200] = { desc = "it", schema = Tea,
+  examples = { one = { id = 1, size = "s", tags = { "hot" } } } } }, run = function() return { id = 7, size = "s", tags = { "x" } } end } }
+""",
+}
+
+
+def test_F29_the_page_sends_the_key_that_it_was_given(browser):
+    with Server(LOCKED) as server:
+        browser.open(origin(server) + "/docs")
+        browser.click(".btn.authorize")
+        browser.type(".modal-ux input[aria-label='auth-api-key-value'], .modal-ux .auth-container input", "k1")
+        browser.screenshot(RESULTS / "docs-authorize.png")
+        browser.click(".modal-ux .auth-btn-wrapper .authorize")
+        browser.click(".modal-ux .btn-done")
+        browser.click("#operations-default-get_a .opblock-summary-control")
+        browser.click("#operations-default-get_a .try-out__btn")
+        browser.click("#operations-default-get_a .execute")
+        browser.wait_for(".live-responses-table .response")
+        shown = browser.text(".live-responses-table .response")
+        assert "200" in shown and '"id": 7' in shown
+        browser.click(".models .model-box button, .models .json-schema-2020-12-expand-deep-button")
+        browser.wait_for(".models")
+        browser.screenshot(RESULTS / "docs-schema.png")
+        only_asked(browser, server)

@@ -44,6 +44,7 @@ return {
   ["GET /read"] = { deps = { who = inner }, run = who },
   ["GET /write"] = { deps = { who = inner, auth.oauth:scopes{ "write" } }, run = function(req)
     return tostring(tg.shared("checks"):get("runs")) end },
+  ["GET /more"] = { deps = { auth.key, auth.maybe }, run = function() return "both" end },
   ["GET /both"] = { deps = { auth.key, auth.bearer }, run = function() return "both" end },
   ["GET /flows"] = { deps = { auth.flows }, run = function() end },
   ["GET /open"] = { security = {}, run = function() return "open" end },
@@ -136,7 +137,7 @@ def test_F29_the_document_has_schemes_and_what_each_operation_needs(tmp_path):
         "/a/key": [{"api_key": []}], "/a/query": [{"by_query": []}], "/a/cookie": [{"by_cookie": []}],
         "/a/basic": [{"basic": []}], "/a/bearer": [{"bearer": []}], "/a/maybe": [{"maybe": []}, {}],
         "/a/read": [{"oauth2": ["read"]}], "/a/write": [{"oauth2": ["read", "write"]}],
-        "/a/both": [{"api_key": [], "bearer": []}], "/a/flows": [{"flows": []}], "/a/open": [],
+        "/a/more": [{"api_key": [], "maybe": []}, {"api_key": []}], "/a/both": [{"api_key": [], "bearer": []}], "/a/flows": [{"flows": []}], "/a/open": [],
         "/a/said": [{"api_key": []}, {"basic": [], "bearer": []}]}
     responses = {path: set(item["get"]["responses"]) for path, item in found["paths"].items()}
     assert responses["/a/read"] == {"200", "401", "403", "default"} and responses["/a/key"] == {"200", "401", "default"}

@@ -78,15 +78,6 @@ function M.listed(doc, list)
   return array(out)
 end
 
-local function is_optional(schemes)
-  for _, scheme in ipairs(schemes) do
-    if not scheme.optional then
-      return false
-    end
-  end
-  return true
-end
-
 --- @param doc table
 --- @param spec table
 --- @param schemes table[] of dependencies
@@ -97,9 +88,13 @@ function M.of(doc, spec, schemes)
   elseif #schemes == 0 then
     return nil
   end
+  local needed = {}
+  for _, scheme in ipairs(schemes) do
+    needed[#needed + 1] = not scheme.optional and scheme or nil
+  end
   local out = { requirement(doc, schemes) }
-  if is_optional(schemes) then
-    out[2] = {}
+  if #needed < #schemes then
+    out[2] = requirement(doc, needed) -- it is enough, too
   end
   return array(out)
 end
