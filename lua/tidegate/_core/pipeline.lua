@@ -25,13 +25,8 @@ local function response_nodes(spec, bad)
   local nodes, any = {}, false
   local schema = part("schema")
   local function node_of(key, given)
-    local ok, node = core.raw_pcall(schema.as, given)
-    if not ok then
-      bad(("%s: %s"):format(key, part("inputs").said(node)), key)
-      return nil
-    end
     any = true
-    return node
+    return part("inputs").node_of(key, given, bad)
   end
   if spec.response ~= nil then
     nodes.success = node_of("response", spec.response)

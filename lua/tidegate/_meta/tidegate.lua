@@ -50,6 +50,21 @@ local tg = {}
 ---@field max_size integer of files: bytes; as is min_size
 ---@field types string[] of files: media types
 
+--- What all of them take.
+---@class tidegate.SecurityOptions
+---@field check function gets what was sent, and req; returns who it is, and what scopes there are; nil or false: 401
+---@field optional boolean where nothing was sent, the value is nil instead of 401
+---@field realm string what it is for, in the challenge: "api" where it is not given
+---@field name string of the scheme in OpenAPI
+---@field desc string what OpenAPI says of it
+---@field header string of api_key: the name of the field; or `query`, or `cookie`
+---@field query string
+---@field cookie string
+---@field format string of bearer: what the token is, such as "JWT", for OpenAPI
+---@field token_url string of oauth2: where the password flow gets its token
+---@field flows table of oauth2: { authorization_code = { authorization_url =, token_url =, refresh_url =, scopes = } }
+---@field scopes table<string, string> of oauth2: what they mean
+
 ---@class tidegate.ServerSentEvent
 ---@field event string its type; "message" where it names none
 ---@field data string its lines, a line feed between them
@@ -270,6 +285,26 @@ Event.is_set = nil
 end
 
 do
+--- A stream of server-sent events, as the function of tg.sse gets it.
+---@class tidegate.Events
+---@field last_event_id string? what the client has seen last, by its Last-Event-ID
+local Events = {}
+
+--- Sends one event: a string, which is its data, or a table of `data`, `event`, `id`, `retry` (in milliseconds) and
+--- `comment`. Data that is no string goes as JSON. ⏸ while the client has much to read; raises `closed` when it is
+--- gone.
+---@param event string|table
+function Events:send(event) end
+
+--- Sends bytes as they are: of somebody else's stream of the same kind. ⏸
+---@param ... string|number
+function Events:write(...) end
+
+--- Sends the head now, before there is anything to send after it. ⏸
+function Events:flush() end
+end
+
+do
 ---@class tidegate.File
 ---@field path string
 ---@field closed boolean have we closed it?
@@ -364,6 +399,23 @@ function FormFile:save(path) end
 end
 
 do
+--- A stream of JSON lines, as the function of tg.json_lines gets it.
+---@class tidegate.Lines
+local Lines = {}
+
+--- Sends one value as a line of JSON. ⏸ while the client has much to read; raises `closed` when it is gone.
+---@param value any
+function Lines:send(value) end
+
+--- Sends bytes as they are: of somebody else's stream of the same kind. ⏸
+---@param ... string|number
+function Lines:write(...) end
+
+--- Sends the head now, before there is anything to send after it. ⏸
+function Lines:flush() end
+end
+
+do
 --- A listening socket.
 ---@class tidegate.Listener
 ---@field address string where it listens, with the real port
@@ -422,10 +474,8 @@ local Out = {}
 ---@param ... string|number
 function Out:write(...) end
 
---- Sends one server-sent event. ⏸ `event` is a string (its data), or {data=, event=, id=, retry=, comment=}; data that
---- is a table goes as JSON.
----@param event string|table
-function Out:send(event) end
+--- Sends the head now, before there is anything to send after it. ⏸
+function Out:flush() end
 end
 
 do
@@ -559,6 +609,18 @@ function SchemaNode:omit(names) end
 --- An object whose fields may all be absent, and have no defaults: what a PATCH takes.
 ---@return tidegate.SchemaNode
 function SchemaNode:partial() end
+end
+
+do
+--- What tg.security makes: a dependency, for `deps` and `needs`.
+---@class tidegate.SecurityDep
+local SecurityDep = {}
+
+--- The same, but with these scopes: 403 for who has not all of them. `check` returns what somebody has as its second
+--- value: a list, or a string with blanks between.
+---@param wanted string[]
+---@return tidegate.SecurityDep
+function SecurityDep:scopes(wanted) end
 end
 
 do
@@ -1300,6 +1362,35 @@ tg.schema = schema
 end
 
 do
+---@class tidegate.security
+local security = {}
+
+--- A key in a header, a query parameter or a cookie: `tg.security.api_key{ header = "x-key", check = fn }`, with
+--- fn(key, req).
+---@param options tidegate.SecurityOptions
+---@return tidegate.SecurityDep
+function security.api_key(options) end
+
+--- A name and a password (RFC 7617): `tg.security.basic{ check = fn }`, with fn(user, password, req).
+---@param options tidegate.SecurityOptions
+---@return tidegate.SecurityDep
+function security.basic(options) end
+
+--- A token (RFC 6750): `tg.security.bearer{ format = "JWT", check = fn }`, with fn(token, req).
+---@param options tidegate.SecurityOptions
+---@return tidegate.SecurityDep
+function security.bearer(options) end
+
+--- A token of an authorisation server (OAuth 2): `tg.security.oauth2{ token_url = "/token", scopes = { read = "see" },
+--- check = fn }`, with fn(token, req), which returns who it is and the scopes. How it knows is its own business.
+---@param options tidegate.SecurityOptions
+---@return tidegate.SecurityDep
+function security.oauth2(options) end
+
+tg.security = security
+end
+
+do
 ---@class tidegate.test
 ---@field live boolean do the tests run against a live server (`--live`)?
 local test = {}
@@ -1486,6 +1577,12 @@ function tg.html(body, opts) end
 ---@return string
 function tg.http_date(t) end
 
+--- JSON lines, one value a line: `source(out)` is called, and out:send(value) sends. Instead of that function an
+--- iterator, or a list, of values.
+---@param source fun(out: tidegate.Lines)|fun(): any|any[]
+---@param opts? {status: integer, headers: table, type: string} application/jsonl where no type is given
+function tg.json_lines(source, opts) end
+
 --- Calls fn(item, index) for every item, at most `limit` at the same time; a table of the first results, in order. ⏸
 --- The first error cancels the others and is raised as a `group`; with `errors = "collect"` the table has rows like
 --- those of tg.settle.
@@ -1615,10 +1712,12 @@ function tg.sleep(seconds) end
 ---@return tidegate.Task task
 function tg.spawn(fn, ...) end
 
---- Server-sent events (WHATWG HTML, section 9.2): `run(out)` is called, out:send{data=, event=, id=, retry=} sends.
----@param run fun(out: table)
----@param opts? {status: integer, headers: table}
-function tg.sse(run, opts) end
+--- Server-sent events (WHATWG HTML, section 9.2): `source(out)` is called, and out:send{data=, event=, id=, retry=}
+--- sends. Instead of that function an iterator, or a list, of events. After `keepalive` seconds (15) without an event
+--- a comment is sent; false: never.
+---@param source fun(out: tidegate.Events)|fun(): string|table?|table
+---@param opts? {status: integer, headers: table, keepalive: number|false}
+function tg.sse(source, opts) end
 
 --- A handler that serves the files below a folder; the last parameter of its route is the path of a file there. What
 --- leads out of the folder, by `..` or a link, is 404. A relative folder begins at the application's.
@@ -1627,10 +1726,11 @@ function tg.sse(run, opts) end
 ---@return fun(req: table): any
 function tg.static(dir, opts) end
 
---- A streamed answer: `run(out)` is called after the head was decided; out:write(s) sends, and may suspend
----@param run fun(out: table)
+--- A streamed answer: `source(out)` is called after the head was decided, and out:write(s) sends. Instead of that
+--- function an iterator, or a list, of strings.
+---@param source fun(out: tidegate.Out)|fun(): string?|string[]
 ---@param opts? {status: integer, headers: table, type: string, length: integer}
-function tg.stream(run, opts) end
+function tg.stream(source, opts) end
 
 --- Plain text.
 ---@param body string

@@ -84,6 +84,10 @@ local function answers(value)
   end
 end
 
+local function declarations(value)
+  return type(value) ~= "table" and "a table of schemas by name, or a schema" or nil
+end
+
 local TIB = 1099511627776
 
 --- key -> { check, ordered, combined }: an ordered one may be made smaller where it is locked; a combined one is put
@@ -113,6 +117,13 @@ local keys = {
   use = { functions, false, "list" },
   errors = { error_handlers, false, "map" },
   deps = { of_type("table", "a table of dependencies (tg.dep) by name"), false, "map" },
+  params = { declarations, false, "map" },
+  query = { declarations, false, "map" },
+  headers = { declarations, false, "map" },
+  cookies = { declarations, false, "map" },
+  body = { declarations },
+  form = { declarations },
+  response = { declarations },
   responses = { answers, false, "map" },
   examples = { of_type("table", "a table of examples") },
   servers = { of_type("table", "a list of servers") },
@@ -124,7 +135,6 @@ local keys = {
 -- Keys of the contract that would have an effect which is not built in.
 local later = {}
 for _, name in ipairs({
-  "params", "query", "headers", "cookies", "body", "form", "response",
   "auth", "rate_limit", "cache", "cors", "compress", "proxy", "memory",
 }) do
   later[name] = true
@@ -249,7 +259,7 @@ function M.combine(key, outer, inner)
   if how == "map" then
     for _, from in ipairs({ outer, inner }) do
       for name, value in pairs(from) do
-        if type(name) ~= "number" or key ~= "deps" then
+        if type(name) ~= "number" or name >= 100 then -- a status; smaller ones are places of the list
           out[name] = value
         end
       end
