@@ -203,14 +203,8 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     return;
   }
   bool concluded = false;
-  handling->exchange = exchange;
-  handling->vm = vm;
-  handling->task = NULL;
-  handling->ticket = NULL;
-  handling->failure = NULL;
-  handling->settled = handling->streaming = false;
-  handling->concluded = &concluded;
-  handling->after_ref = LUA_NOREF;
+  *handling = (struct tg_handling){
+      .exchange = exchange, .vm = vm, .concluded = &concluded, .after_ref = LUA_NOREF};
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
   handling->scope.due = exchange->started + exchange->route->timeout; /* armed when it suspends */

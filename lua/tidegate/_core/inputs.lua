@@ -8,7 +8,7 @@ local media = require "tidegate._core.media"
 local schema = require "tidegate._core.schema"
 local sorted_keys = require "tidegate._pure.sorted_keys"
 
-local ipairs, next, pairs, setmetatable, tostring, type = ipairs, next, pairs, setmetatable, tostring, type
+local ipairs, next, setmetatable, tostring, type = ipairs, next, setmetatable, tostring, type
 local throw, check = core.error_throw, schema.check
 local handler = core.handler
 local set, query_lists = handler.set, handler.query_lists
