@@ -2,10 +2,10 @@
  *
  * lua/tidegate/schema.lua declares nodes, lua/tidegate/_core/schema_program.lua turns them into a
  * description, schema_build.c makes an immutable program of that (a userdata, one a state), and
- * schema_check.c runs it over a value: one pass that checks, converts, fills defaults and drops
- * what is unknown. When that pass finds anything wrong, a second one goes over the value in the
- * order of the declaration and reports all of it. schema_encode.c writes a value as JSON by a
- * program.
+ * schema_check.c and its kin run it over a value: one pass that checks, converts, fills defaults
+ * and drops what is unknown. When that pass finds anything wrong, a second one goes over the value
+ * in the order of the declaration and reports all of it. schema_encode.c writes a value as JSON by
+ * a program.
  *
  * A program holds no Lua value itself: keys, defaults and sets lie in a table, its environment. */
 #ifndef TG_BIND_SCHEMA_H

@@ -1,4 +1,4 @@
-/* The pass over tables: arrays, objects, maps and unions; schema_scalar.c has the rest.
+/* The pass over tables: arrays, objects and maps; schema_union.c and schema_scalar.c have the rest.
  *
  * A pass that does not report goes over an object's members as they lie in the table, finds each
  * one's field by its interned key, and gives up at the first fault. One that reports looks for the
@@ -261,8 +261,7 @@ static enum tg_schema_outcome report_extra(struct tg_schema_pass *pass,
   return whole;
 }
 
-/* JSON's arrays, and any table whose keys are numbers, are no objects. */
-static bool is_object(struct tg_schema_pass *pass, int table) {
+bool tg_schema_is_object(const struct tg_schema_pass *pass, int table) {
   lua_State *L = pass->L;
   if (!lua_istable(L, table) || tg_plain_is_array(L, table)) return false;
   lua_pushnil(L);
@@ -277,7 +276,7 @@ static enum tg_schema_outcome check_obj(struct tg_schema_pass *pass,
   lua_State *L = pass->L;
   int table = lua_gettop(L);
   if (!lua_istable(L, table) || tg_plain_is_array(L, table)) return FAIL(pass, OBJ_TYPE, node);
-  if (pass->report && !is_object(pass, table)) return FAIL(pass, OBJ_TYPE, node);
+  if (pass->report && !tg_schema_is_object(pass, table)) return FAIL(pass, OBJ_TYPE, node);
   if (!may_look(pass, node->count)) return FAIL(pass, TOO_COMPLEX, node);
   int out = begin_table(pass, table, 0, (int)node->count);
   enum tg_schema_outcome outcome;
@@ -297,7 +296,7 @@ static enum tg_schema_outcome check_map(struct tg_schema_pass *pass,
   lua_State *L = pass->L;
   int table = lua_gettop(L);
   size_t n = 0;
-  if (!is_object(pass, table)) return FAIL(pass, OBJ_TYPE, node);
+  if (!tg_schema_is_object(pass, table)) return FAIL(pass, OBJ_TYPE, node);
   int out = begin_table(pass, table, 0, 0);
   struct tg_schema_frame frame = {.up = pass->frame, .key = lua_gettop(L) + 1};
   enum tg_schema_outcome whole = TG_SCHEMA_SAME;
@@ -317,105 +316,6 @@ static enum tg_schema_outcome check_map(struct tg_schema_pass *pass,
   lua_pushvalue(L, table);
   whole = check_length(pass, node, n);
   return whole == TG_SCHEMA_FAILED ? whole : end_table(pass, table, out, false);
-}
-
-/* --- unions --- */
-
-static const struct tg_schema_node *alternative(const struct tg_schema_pass *pass,
-                                                const struct tg_schema_node *node, uint32_t i) {
-  return &pass->program->nodes[pass->program->alternatives[node->first + i]];
-}
-
-/* Does the value on top fit, looked at only? Alternatives inside of alternatives may have to be
- * tried in all combinations, which `work` puts an end to. */
-static bool fits(struct tg_schema_pass *pass, const struct tg_schema_node *node) {
-  if (++pass->work > TG_SCHEMA_WORK) return false;
-  struct tg_schema_pass silent = *pass;
-  silent.report = silent.full = false;
-  silent.build = TG_SCHEMA_LOOK;
-  lua_pushvalue(pass->L, -1);
-  int top = lua_gettop(pass->L);
-  bool fit = tg_schema_value(&silent, node) != TG_SCHEMA_FAILED;
-  lua_settop(pass->L, top - 1);
-  pass->work = silent.work;
-  pass->budget = silent.budget;
-  return fit;
-}
-
-/* Might the alternative have been meant: is it the only one that takes tables of that sort? */
-static bool is_of_sort(struct tg_schema_pass *pass, const struct tg_schema_node *node) {
-  int top = lua_gettop(pass->L);
-  if (node->kind == TG_SCHEMA_OBJ || node->kind == TG_SCHEMA_MAP) return is_object(pass, top);
-  return node->kind == TG_SCHEMA_ARRAY && lua_istable(pass->L, top) && !is_object(pass, top);
-}
-
-static enum tg_schema_outcome report_union(struct tg_schema_pass *pass,
-                                           const struct tg_schema_node *node) {
-  const struct tg_schema_node *meant = NULL;
-  unsigned count = 0;
-  for (uint32_t i = 0; i < node->count; i++) {
-    if (!is_of_sort(pass, alternative(pass, node, i))) continue;
-    meant = alternative(pass, node, i);
-    count++;
-  }
-  return count == 1 ? tg_schema_value(pass, meant) : FAIL(pass, UNION, node);
-}
-
-/* Number of the alternative, from 1, that the table on top names by its tag, or 0; leaves the name
- * of that field and the tag on the stack. */
-static uint32_t push_tag(struct tg_schema_pass *pass, const struct tg_schema_node *node) {
-  lua_State *L = pass->L;
-  lua_rawgeti(L, pass->values, node->tag);
-  lua_pushvalue(L, -1);
-  lua_rawget(L, -3);  // table key tag
-  if (lua_type(L, -1) != LUA_TSTRING && !lua_isnumber(L, -1) && !lua_isboolean(L, -1)) return 0;
-  lua_rawgeti(L, pass->values, node->set);
-  lua_pushvalue(L, -2);
-  lua_rawget(L, -2);
-  uint32_t chosen = (uint32_t)lua_tointeger(L, -1);
-  lua_pop(L, 2);
-  return chosen;
-}
-
-static enum tg_schema_outcome check_tagged(struct tg_schema_pass *pass,
-                                           const struct tg_schema_node *node) {
-  lua_State *L = pass->L;
-  int table = lua_gettop(L);
-  if (!is_object(pass, table)) return FAIL(pass, OBJ_TYPE, node);
-  uint32_t chosen = push_tag(pass, node);
-  if (!chosen) {
-    struct tg_schema_frame frame = {.up = pass->frame, .key = table + 1};
-    pass->frame = &frame;
-    enum tg_schema_outcome outcome =
-        lua_isnil(L, -1) ? FAIL(pass, MISSING, node) : FAIL(pass, UNION_TAG, node);
-    pass->frame = frame.up;
-    return outcome;
-  }
-  lua_settop(L, table);
-  return tg_schema_value(pass, alternative(pass, node, chosen - 1));
-}
-
-const struct tg_schema_node *tg_schema_choose(struct tg_schema_pass *pass,
-                                              const struct tg_schema_node *node) {
-  if (node->tag) {
-    int top = lua_gettop(pass->L);
-    uint32_t chosen = is_object(pass, top) ? push_tag(pass, node) : 0;
-    lua_settop(pass->L, top);
-    return chosen ? alternative(pass, node, chosen - 1) : NULL;
-  }
-  for (uint32_t i = 0; i < node->count && pass->work <= TG_SCHEMA_WORK; i++)
-    if (fits(pass, alternative(pass, node, i))) return alternative(pass, node, i);
-  return NULL;
-}
-
-static enum tg_schema_outcome check_union(struct tg_schema_pass *pass,
-                                          const struct tg_schema_node *node) {
-  if (node->tag) return check_tagged(pass, node);
-  const struct tg_schema_node *chosen = tg_schema_choose(pass, node);
-  bool only_looks = pass->build == TG_SCHEMA_LOOK && !pass->report;
-  if (chosen) return only_looks ? TG_SCHEMA_SAME : tg_schema_value(pass, chosen);
-  if (pass->work > TG_SCHEMA_WORK) return FAIL(pass, TOO_COMPLEX, node);
-  return pass->report ? report_union(pass, node) : TG_SCHEMA_FAILED;
 }
 
 /* --- any value --- */
@@ -441,7 +341,7 @@ static enum tg_schema_outcome check_container(struct tg_schema_pass *pass,
     case TG_SCHEMA_ARRAY: outcome = check_array(pass, node); break;
     case TG_SCHEMA_OBJ: outcome = check_obj(pass, node); break;
     case TG_SCHEMA_MAP: outcome = check_map(pass, node); break;
-    default: outcome = check_union(pass, node);
+    default: outcome = tg_schema_union(pass, node);
   }
   pass->depth--;
   return outcome;

@@ -163,6 +163,13 @@ struct tg_schema_pass {
 enum tg_schema_outcome tg_schema_value(struct tg_schema_pass *pass,
                                        const struct tg_schema_node *node);
 
+/* The same as tg_schema_value for unions. */
+enum tg_schema_outcome tg_schema_union(struct tg_schema_pass *pass,
+                                       const struct tg_schema_node *node);
+
+/* Is it a table that is an object? JSON's arrays, and tables whose keys are numbers, are not. */
+bool tg_schema_is_object(const struct tg_schema_pass *pass, int table);
+
 /* The alternative of a union that the value on top fits, or has named by its tag; NULL: none. */
 const struct tg_schema_node *tg_schema_choose(struct tg_schema_pass *pass,
                                               const struct tg_schema_node *node);

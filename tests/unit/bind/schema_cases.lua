@@ -422,6 +422,15 @@ function M.union_bombs()
   assert(os.clock() - before < 10)
 end
 
+-- A union that only leads back to itself.
+function M.unions_of_themselves()
+  local node
+  node = S.union { S.lazy(function() return node end), S.int }
+  local _, errors = node:check("x")
+  assert(errors[1].type == "too_complex" or errors[1].type == "union" or errors[1].type == "too_deep")
+  fails(function() require("tidegate._core.schema_program").native().encode(face.program(node), 1) end, "too deep")
+end
+
 -- --- errors ----------------------------------------------------------------------------------------------------------
 
 function M.rows()
