@@ -8,7 +8,8 @@
 #include "script/error.h"
 #include "script/module.h"
 
-/// For _core/websocket.lua: the metatable of WebSockets, and the functions `get`, `ping`, `leave`.
+/// For _core/websocket.lua: the metatable of WebSockets, and the functions `get`, `ping`, `leave`,
+/// `keep_request`.
 TG_AWAITABLE(websocket_class)
 
 struct tg_websocket *tg_websocket_check(lua_State *L, int index) {
@@ -71,6 +72,16 @@ static int l_leave(lua_State *L) {
   return 0;
 }
 
+/* keep_request(ws, req): the handler's own object, with its ctx and deps. */
+static int l_keep_request(lua_State *L) {
+  (void)tg_websocket_check(L, 1);
+  lua_settop(L, 2);
+  lua_getfenv(L, 1);  // ws req env
+  lua_insert(L, 2);   // ws env req
+  lua_setfield(L, 2, "req");
+  return 0;
+}
+
 static int l_collect(lua_State *L) {
   struct tg_websocket **object = lua_touserdata(L, 1);
   if (*object) tg_websocket_release(*object);
@@ -79,8 +90,11 @@ static int l_collect(lua_State *L) {
 }
 
 int tg_await_websocket_class(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"get", l_get}, {"ping", l_ping}, {"leave", l_leave}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"get", l_get},
+                                       {"ping", l_ping},
+                                       {"leave", l_leave},
+                                       {"keep_request", l_keep_request},
+                                       {NULL, NULL}};
   lua_settop(L, 0);
   if (luaL_newmetatable(L, TG_WEBSOCKET_OBJECT)) {  // meta
     lua_pushcfunction(L, l_collect);

@@ -73,6 +73,12 @@ static size_t read_list(lua_State *L, struct tg_arena *arena, int object, const 
   return count;
 }
 
+static enum tg_ws_compress read_compress(lua_State *L, int object) {
+  int compress = raw_field(L, object, "compress");
+  if (!lua_toboolean(L, compress)) return TG_WS_COMPRESS_NEVER;
+  return lua_isstring(L, compress) ? TG_WS_COMPRESS_CONTEXT : TG_WS_COMPRESS_ALONE;
+}
+
 static struct tg_websocket_options read_options(lua_State *L, const struct tg_vm *vm, int object) {
   struct tg_websocket_options options = {.message_max =
                                              (size_t)vm->settings->limits_websocket_message};
@@ -104,6 +110,7 @@ static struct tg_websocket **push_object(lua_State *L, struct tg_handling *handl
 }
 
 static size_t add_fields(struct tg_response_field *all, const struct tg_ws_terms *terms,
+                         char extensions[TG_WS_DEFLATE_TERMS_MAX],
                          const struct tg_response_field *given, size_t count) {
   size_t total = 0;
   all[total++] = (struct tg_response_field){TG_SLICE("Upgrade"), TG_SLICE("websocket")};
@@ -111,6 +118,10 @@ static size_t add_fields(struct tg_response_field *all, const struct tg_ws_terms
                                             tg_slice(terms->accept, TG_WS_ACCEPT_LEN)};
   if (terms->protocol.len)
     all[total++] = (struct tg_response_field){TG_SLICE("Sec-WebSocket-Protocol"), terms->protocol};
+  if (terms->deflate.agreed)
+    all[total++] = (struct tg_response_field){
+        TG_SLICE("Sec-WebSocket-Extensions"),
+        tg_slice(extensions, tg_ws_deflate_write_terms(extensions, &terms->deflate))};
   for (size_t i = 0; i < count && total < FIELDS_MAX; i++) all[total++] = given[i];
   return total;
 }
@@ -123,14 +134,17 @@ int tg_websocket_begin(lua_State *L, struct tg_handling *handling, int object,
   struct tg_request_fault fault;
   offer.protocol_count = read_list(L, &exchange->arena, object, "protocols", &offer.protocols);
   offer.origin_count = read_list(L, &exchange->arena, object, "origins", &offer.origins);
+  offer.compress = read_compress(L, object);
   if (!tg_ws_handshake_check(exchange->request, &offer, &terms, &fault))
     refuse(L, fault.status, fault.text);
   struct tg_websocket_options options = read_options(L, handling->vm, object);
+  options.deflate = terms.deflate;
   raw_field(L, object, "run");                                             // .. run
   struct tg_websocket **place = push_object(L, handling, terms.protocol);  // .. run ws
   struct tg_response_field all[FIELDS_MAX];
   struct tg_answer answer = {.status = 101, .fields = all};
-  answer.field_count = add_fields(all, &terms, fields, count);
+  char extensions[TG_WS_DEFLATE_TERMS_MAX];
+  answer.field_count = add_fields(all, &terms, extensions, fields, count);
   tg_status status = exchange->port->upgrade(exchange, &answer);
   check_upgrade(L, status);
   if (status) return 0;

@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "http/ws_deflate.h"
 
+/* RSV1 (RFC 7692 section 6). */
+#define COMPRESSED 0x40
 /* Fragments without a byte that a message may have; they take no memory, but they take time. */
 #define EMPTY_MAX 1024u
 
@@ -20,6 +23,9 @@ static enum tg_ws_event fail(struct tg_ws_parser *parser, enum tg_ws_code code, 
   parser->text = text;
   return TG_WS_ERROR;
 }
+
+/* Compressed bytes that are unmasked at a time. */
+#define BLOCK 4096u
 
 /* ---- heads ---- */
 
@@ -34,7 +40,9 @@ static bool is_final(const struct tg_ws_parser *parser) {
 static enum tg_ws_event check_first(struct tg_ws_parser *parser) {
   uint8_t first = parser->head[0], opcode = first & 0x0f;
   parser->opcode = opcode;
-  if (first & 0x70) return fail(parser, TG_WS_PROTOCOL, "a reserved bit is set");
+  bool begins = opcode == TG_WS_TEXT || opcode == TG_WS_BINARY;
+  bool compressed = (first & 0x70) == COMPRESSED && parser->deflate && begins;
+  if ((first & 0x70) && !compressed) return fail(parser, TG_WS_PROTOCOL, "a reserved bit is set");
   switch (opcode) {
     case TG_WS_CONTINUATION:
       if (!parser->kind) return fail(parser, TG_WS_PROTOCOL, "a continuation of no message");
@@ -42,6 +50,7 @@ static enum tg_ws_event check_first(struct tg_ws_parser *parser) {
     case TG_WS_TEXT:
     case TG_WS_BINARY:
       if (parser->kind) return fail(parser, TG_WS_PROTOCOL, "a message inside of another");
+      parser->compressed = compressed;
       return TG_WS_MORE;
     case TG_WS_CLOSE:
     case TG_WS_PING:
@@ -63,6 +72,12 @@ static enum tg_ws_event check_second(struct tg_ws_parser *parser) {
   return TG_WS_MORE;
 }
 
+/* What does not become smaller is wrapped by a few bytes for every 32 KiB. */
+static uint64_t room_for(const struct tg_ws_parser *parser) {
+  if (!parser->compressed) return parser->message_max - parser->len;
+  return parser->message_max + parser->message_max / 1024 + 64 - parser->packed;
+}
+
 /* Lengths have one form, the shortest (section 5.2). */
 static enum tg_ws_event read_length(struct tg_ws_parser *parser) {
   uint8_t len = parser->head[1] & 0x7f;
@@ -71,7 +86,7 @@ static enum tg_ws_event read_length(struct tg_ws_parser *parser) {
   for (unsigned i = 0; i < more; i++) left = left << 8 | parser->head[2 + i];
   if ((more == 2 && left < 126) || (more == 8 && left <= UINT16_MAX) || left >> 63)
     return fail(parser, TG_WS_PROTOCOL, "a length is not in its shortest form");
-  if (!is_control(parser) && left > parser->message_max - parser->len)
+  if (!is_control(parser) && left > room_for(parser))
     return fail(parser, TG_WS_TOO_LARGE, "the message is too large");
   parser->left = left;
   return TG_WS_MORE;
@@ -136,8 +151,39 @@ static enum tg_ws_event feed_control(struct tg_ws_parser *parser, struct tg_slic
   return TG_WS_MORE;
 }
 
+/* Looks at what a compressed piece has added to the message. */
+static enum tg_ws_event take_inflated(struct tg_ws_parser *parser, struct tg_buffer *out,
+                                      size_t before, tg_status status) {
+  size_t made = tg_buffer_size(out) - before;
+  parser->len += made;
+  if (status == TG_ETOO_LARGE) return fail(parser, TG_WS_TOO_LARGE, "the message is too large");
+  if (status == TG_ENOMEM) return fail(parser, TG_WS_FAILED, "out of memory");
+  if (status) return fail(parser, TG_WS_INVALID, "the message is not compressed data");
+  if (parser->kind == TG_WS_TEXT &&
+      !tg_utf8_run_feed(&parser->run, tg_buffer_tail(out) - made, made))
+    return fail(parser, TG_WS_INVALID, "the text is not UTF-8");
+  return TG_WS_MORE;
+}
+
+static enum tg_ws_event feed_compressed(struct tg_ws_parser *parser, struct tg_slice piece,
+                                        struct tg_buffer *out) {
+  enum tg_ws_event event = TG_WS_MORE;
+  parser->packed += piece.len;
+  while (piece.len && event == TG_WS_MORE) {
+    char block[BLOCK];
+    size_t len = piece.len < BLOCK ? piece.len : BLOCK, before = tg_buffer_size(out);
+    unmask(parser, block, piece.ptr, len);
+    piece = tg_slice_skip(piece, len);
+    tg_status status = tg_ws_inflate(parser->deflate, tg_slice(block, len), out,
+                                     parser->message_max - parser->len);
+    event = take_inflated(parser, out, before, status);
+  }
+  return event;
+}
+
 static enum tg_ws_event feed_data(struct tg_ws_parser *parser, struct tg_slice piece,
                                   struct tg_buffer *out) {
+  if (parser->compressed) return feed_compressed(parser, piece, out);
   if (tg_buffer_reserve(out, piece.len)) return fail(parser, TG_WS_FAILED, "out of memory");
   char *to = tg_buffer_tail(out);
   unmask(parser, to, piece.ptr, piece.len);
@@ -163,10 +209,15 @@ static enum tg_ws_event finish_close(struct tg_ws_parser *parser) {
 }
 
 static enum tg_ws_event finish_message(struct tg_ws_parser *parser, struct tg_buffer *out) {
+  if (parser->compressed) {
+    size_t before = tg_buffer_size(out);
+    tg_status status = tg_ws_inflate_end(parser->deflate, out, parser->message_max - parser->len);
+    if (take_inflated(parser, out, before, status) == TG_WS_ERROR) return TG_WS_ERROR;
+  }
   struct tg_ws_record record = {(uint32_t)parser->len, parser->kind};
   if (parser->run.need) return fail(parser, TG_WS_INVALID, "the text is not UTF-8");
   memcpy(out->data + out->len - parser->len - sizeof record, &record, sizeof record);
-  parser->len = 0;
+  parser->len = parser->packed = 0;
   parser->kind = 0;
   parser->empty = 0;
   return TG_WS_MESSAGE;
@@ -210,10 +261,11 @@ size_t tg_ws_unfinished(const struct tg_ws_parser *parser) {
 
 /* ---- writing ---- */
 
-size_t tg_ws_write_head(char out[TG_WS_HEAD_MAX], enum tg_ws_opcode opcode, size_t len) {
+size_t tg_ws_write_head(char out[TG_WS_HEAD_MAX], enum tg_ws_opcode opcode, bool compressed,
+                        size_t len) {
   uint64_t rest = len;
   unsigned more = len < 126 ? 0 : len <= UINT16_MAX ? 2 : 8;
-  out[0] = (char)(0x80 | opcode);
+  out[0] = (char)(0x80 | (compressed ? COMPRESSED : 0) | opcode);
   out[1] = (char)(more == 0 ? len : more == 2 ? 126 : 127);
   for (unsigned i = more; i > 0; i--, rest >>= 8) out[1 + i] = (char)(rest & 0xff);
   return 2 + more;

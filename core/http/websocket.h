@@ -14,6 +14,8 @@
 #include "base/slice.h"
 #include "base/utf8.h"
 
+struct tg_ws_deflate;
+
 enum tg_ws_opcode {
   TG_WS_CONTINUATION = 0,
   TG_WS_TEXT = 1,
@@ -57,6 +59,7 @@ enum tg_ws_event {
 struct tg_ws_parser {
   size_t message_max; /* of one message, at most 1 GiB; past it TG_WS_TOO_LARGE */
   bool masked;        /* frames must be masked (from clients), or must not be (from servers) */
+  struct tg_ws_deflate *deflate; /* messages may be compressed; NULL: they may not */
   /* results */
   uint8_t opcode; /* of the control frame, or of the frame under way */
   uint8_t control_len;
@@ -68,10 +71,12 @@ struct tg_ws_parser {
   uint8_t head_len, head_need;
   uint8_t kind; /* of the message under way; 0: there is none */
   bool in_payload;
+  bool compressed; /* the message under way is */
   uint8_t mask_at;
   uint32_t empty; /* fragments of the message that held nothing */
   uint64_t left;  /* payload of the frame that is still to come */
   size_t len;     /* of the message so far */
+  size_t packed;  /* its compressed bytes so far */
   struct tg_utf8_run run;
 };
 
@@ -87,7 +92,8 @@ enum tg_ws_event tg_ws_feed(struct tg_ws_parser *parser, struct tg_slice bytes, 
 size_t tg_ws_unfinished(const struct tg_ws_parser *parser);
 
 /* Writes the head of an unmasked final frame; returns its length. */
-size_t tg_ws_write_head(char out[TG_WS_HEAD_MAX], enum tg_ws_opcode opcode, size_t len);
+size_t tg_ws_write_head(char out[TG_WS_HEAD_MAX], enum tg_ws_opcode opcode, bool compressed,
+                        size_t len);
 
 /* May a Close carry this code? */
 bool tg_ws_valid_code(unsigned code);

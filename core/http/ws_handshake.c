@@ -122,6 +122,18 @@ static void choose_protocol(const struct tg_request *request, const struct tg_ws
       terms->protocol = offer->protocols[i];
 }
 
+static void choose_compression(const struct tg_request *request, const struct tg_ws_offer *offer,
+                               struct tg_ws_terms *terms) {
+  terms->deflate = (struct tg_ws_deflate_terms){0};
+  if (offer->compress == TG_WS_COMPRESS_NEVER) return;
+  for (uint32_t i = 0; i < request->field_count; i++) {
+    if (!tg_slice_ieq(request->fields[i].name, TG_SLICE("sec-websocket-extensions"))) continue;
+    struct tg_slice list = request->fields[i].value, member;
+    while ((member = next_member(&list)).len)
+      if (tg_ws_deflate_offer(member, offer->compress, &terms->deflate)) return;
+  }
+}
+
 bool tg_ws_handshake_check(const struct tg_request *request, const struct tg_ws_offer *offer,
                            struct tg_ws_terms *terms, struct tg_request_fault *fault) {
   if (request->minor == 0) return refuse(fault, 400, "a WebSocket needs HTTP/1.1");
@@ -136,6 +148,7 @@ bool tg_ws_handshake_check(const struct tg_request *request, const struct tg_ws_
   if (!allowed_origin(request, offer))
     return refuse(fault, 403, "a page of this origin may not open this WebSocket");
   choose_protocol(request, offer, terms);
+  choose_compression(request, offer, terms);
   tg_ws_accept(key, terms->accept);
   return true;
 }

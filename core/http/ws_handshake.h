@@ -4,6 +4,7 @@
 #define TG_HTTP_WS_HANDSHAKE_H
 
 #include "http/request.h"
+#include "http/ws_deflate.h"
 
 #define TG_WS_ACCEPT_LEN 28
 
@@ -14,11 +15,13 @@ struct tg_ws_offer {
   /* Origins that are allowed beside the server's own ("https://example.com"; "*": all). */
   const struct tg_slice *origins;
   size_t origin_count;
+  enum tg_ws_compress compress;
 };
 
 struct tg_ws_terms {
   char accept[TG_WS_ACCEPT_LEN]; /* value of Sec-WebSocket-Accept */
   struct tg_slice protocol;      /* the one that was chosen, of the offer; len 0: none */
+  struct tg_ws_deflate_terms deflate;
 };
 
 /* Is the request a handshake that can be accepted? False: *fault says what to answer; of a 426 the

@@ -11,6 +11,8 @@
 #define INBOX_HIGH (64u * 1024)
 /* Messages up to this size go out with their head in one piece. */
 #define SMALL 1024u
+/* Smaller messages are not compressed: that would gain nothing. */
+#define COMPRESS_MIN 128u
 /* How long a client has to answer our Close. */
 #define CLOSING_TIME (5 * TG_SECOND)
 
@@ -48,6 +50,7 @@ static void give_connection_up(struct tg_websocket *ws) {
   if (ws->full) exchange->sink.cancel(&exchange->sink);
   ws->reading = ws->full = false;
   tg_buffer_deinit(&ws->raw);
+  if (ws->deflate) tg_ws_deflate_deinit(ws->deflate);
   exchange->port->end(exchange, TG_OK);
 }
 
@@ -83,10 +86,11 @@ static void lose(struct tg_websocket *ws, const char *why) {
 static void on_room(void *owner, tg_status status);
 
 /* The head never goes without its payload: where that fails the connection is lost. */
-static tg_status put(struct tg_websocket *ws, enum tg_ws_opcode opcode, struct tg_slice bytes) {
+static tg_status put_frame(struct tg_websocket *ws, enum tg_ws_opcode opcode, bool compressed,
+                           struct tg_slice bytes) {
   struct tg_sink *sink = &ws->exchange->sink;
   char piece[TG_WS_HEAD_MAX + SMALL];
-  size_t len = tg_ws_write_head(piece, opcode, bytes.len);
+  size_t len = tg_ws_write_head(piece, opcode, compressed, bytes.len);
   bool is_small = bytes.len <= SMALL;
   if (is_small && bytes.len) memcpy(piece + len, bytes.ptr, bytes.len);
   tg_status status = sink->write(sink, tg_slice(piece, len + (is_small ? bytes.len : 0)));
@@ -98,6 +102,21 @@ static tg_status put(struct tg_websocket *ws, enum tg_ws_opcode opcode, struct t
   if (status == TG_OK || status == TG_EAGAIN) return TG_OK;
   lose(ws, "the connection is broken");
   return TG_ECLOSED;
+}
+
+/* A message that became larger goes as it is, unless later ones refer to it. */
+static tg_status put(struct tg_websocket *ws, enum tg_ws_opcode opcode, struct tg_slice bytes) {
+  if (!ws->deflate || opcode >= TG_WS_CLOSE || bytes.len < COMPRESS_MIN)
+    return put_frame(ws, opcode, false, bytes);
+  struct tg_buffer packed = {0};
+  tg_status status = tg_ws_deflate_message(ws->deflate, bytes, &packed);
+  bool helps = !ws->deflate->terms.server_alone || tg_buffer_size(&packed) < bytes.len;
+  if (status == TG_OK && helps)
+    status = put_frame(ws, opcode, true, tg_buffer_slice(&packed));
+  else
+    status = put_frame(ws, opcode, false, bytes);
+  tg_buffer_deinit(&packed);
+  return status;
 }
 
 static void put_close(struct tg_websocket *ws, unsigned code, struct tg_slice reason) {
@@ -345,11 +364,20 @@ struct tg_websocket *tg_websocket_new(struct tg_exchange *exchange, struct tg_lo
                                       const struct tg_websocket_options *options) {
   struct tg_websocket *ws = calloc(1, sizeof *ws);
   if (!ws) return NULL;
+  if (options->deflate.agreed) {
+    ws->deflate = malloc(sizeof *ws->deflate);
+    if (!ws->deflate) {
+      free(ws);
+      return NULL;
+    }
+    tg_ws_deflate_init(ws->deflate, &options->deflate);
+  }
   ws->exchange = exchange;
   ws->loop = loop;
   ws->holds = 1;
   ws->ping = options->ping;
   tg_ws_parser_init(&ws->parser, true, options->message_max);
+  ws->parser.deflate = ws->deflate;
   tg_list_init(&ws->writes);
   tg_list_init(&ws->waits);
   if (ws->ping) set_timer(ws, ws->ping);
@@ -366,5 +394,6 @@ void tg_websocket_release(struct tg_websocket *ws) {
   TG_CHECK(!ws->exchange && !ws->readable);
   tg_buffer_deinit(&ws->inbox);
   tg_buffer_deinit(&ws->raw);
+  free(ws->deflate);
   free(ws);
 }

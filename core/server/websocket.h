@@ -16,6 +16,7 @@
 
 #include "base/list.h"
 #include "http/websocket.h"
+#include "http/ws_deflate.h"
 #include "loop/loop.h"
 #include "server/exchange.h"
 
@@ -42,6 +43,7 @@ enum tg_websocket_state { TG_WEBSOCKET_OPEN, TG_WEBSOCKET_CLOSING, TG_WEBSOCKET_
 struct tg_websocket_options {
   size_t message_max;
   uint64_t ping; /* nanoseconds of silence after which the client is asked; 0: never */
+  struct tg_ws_deflate_terms deflate;
 };
 
 struct tg_websocket {
@@ -59,8 +61,9 @@ struct tg_websocket {
   void *reader;
   /* private to websocket.c */
   struct tg_ws_parser parser;
-  struct tg_buffer inbox; /* records of messages; behind them the one under way */
-  struct tg_buffer raw;   /* came behind a full inbox, not looked at yet */
+  struct tg_ws_deflate *deflate; /* NULL: no message is compressed */
+  struct tg_buffer inbox;        /* records of messages; behind them the one under way */
+  struct tg_buffer raw;          /* came behind a full inbox, not looked at yet */
   struct tg_list writes;
   struct tg_list waits;
   struct tg_timer timer;

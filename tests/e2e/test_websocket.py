@@ -5,6 +5,7 @@ import signal
 import struct
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -43,13 +44,19 @@ local routes = {
   ["GET /worker"] = { blocking = true, websocket = counted(echo) },
   ["GET /small"] = { websocket = { run = echo, max_message = 200 } },
   ["GET /pages"] = { websocket = { run = echo, origins = { "https://app.example.org" }, protocols = { "v2", "v1" } } },
+  ["GET /packed"] = { websocket = { run = echo, compress = true } },
+  ["GET /packed/worker"] = { blocking = true, websocket = { run = echo, compress = true } },
+  ["GET /context"] = { websocket = { run = echo, compress = "context" } },
   ["GET /protocol"] = { websocket = { protocols = { "v2", "v1" }, run = function(ws) ws:send(tostring(ws.protocol)) end } },
   ["ANY /any"] = function() return tg.websocket(echo) end,
   ["GET /close/{code:int}"] = { websocket = function(ws, req)
     ws:close(req.params.code, "a reason")
     seen:set("closed", tostring(ws.closed) .. " " .. tostring(ws.close_code))
   end },
-  ["GET /return"] = { websocket = function(ws, req) ws:send(req.path .. " " .. ws.req.path) end },
+  ["GET /return"] = { websocket = function(ws, req)
+    req.ctx.own = true
+    ws:send(req.path .. " " .. ws.req.path .. " " .. tostring(ws.req.ctx.own))
+  end },
   ["GET /fail"] = { websocket = function(ws) ws:recv() error("the handler has failed") end },
   ["GET /abort"] = { websocket = function(ws) tg.abort(403, "no") end },
   ["GET /json"] = { websocket = function(ws)
@@ -249,6 +256,83 @@ def test_F24_half_written_frames(server):
     gone(server)
 
 
+def packed(data, *, context=None):
+    deflate = context or zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def unpacked(data, context=None):
+    inflate = context or zlib.decompressobj(-15)
+    return inflate.decompress(data + b"\0\0\xff\xff")
+
+
+OFFER = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
+
+
+def packed_frame(ws):
+    """The next frame, which is compressed: its payload. The strict reader takes no reserved bit, so it is cleared."""
+    while not ws.raw:
+        ws.raw = ws.some()
+    assert ws.raw[0] & 0x70 == 0x40, ws.raw[:20]
+    ws.raw = bytes([ws.raw[0] & 0x8f]) + ws.raw[1:]
+    return ws.frame()
+
+
+@pytest.mark.parametrize("target", ["/packed", "/packed/worker"])
+def test_F24_compressed_messages(server, target):
+    with Socket(server, target, OFFER) as ws:
+        assert ws.answer.header("sec-websocket-extensions") == (
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12; "
+            "client_max_window_bits=12")
+        text = b"the same again and again " * 3000
+        for _ in range(3):
+            ws.send(frame(TEXT, packed(text), rsv=4))
+            opcode, payload = packed_frame(ws)
+            assert opcode == TEXT and unpacked(payload) == text and len(payload) < 3000
+        ws.send(frame(TEXT, packed(b"tiny"), rsv=4) + frame(TEXT, "plain"))
+        assert ws.text() == "tiny" and ws.text() == "plain"
+        noise = os.urandom(5000)
+        ws.send(frame(BINARY, packed(noise)[:100], fin=False, rsv=4) + frame(PING, b"p") + frame(0, packed(noise)[100:]))
+        assert ws.frame() == (PONG, b"p")
+        assert ws.frame() == (BINARY, noise), "what does not become smaller goes as it is"
+
+
+def test_F24_compression_with_context(server):
+    with Socket(server, "/context", OFFER) as ws:
+        assert ws.answer.header("sec-websocket-extensions") == (
+            "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12")
+        out, back = zlib.compressobj(9, zlib.DEFLATED, -12), zlib.decompressobj(-12)
+        noise, sizes = os.urandom(2000), []
+        for _ in range(3):
+            ws.send(frame(BINARY, packed(noise, context=out), rsv=4))
+            opcode, payload = packed_frame(ws)
+            assert opcode == BINARY and unpacked(payload, back) == noise
+            sizes.append(len(payload))
+        assert sizes[0] > 2000 > 200 > sizes[1]
+
+
+def test_F24_compression_that_was_not_agreed_on(server):
+    for target, fields_ in (("/echo", [OFFER]), ("/packed", []), ("/packed", [("Sec-WebSocket-Extensions", "permessage-deflate; x")])):
+        with Socket(server, target, *fields_) as ws:
+            assert ws.answer.header("sec-websocket-extensions") is None
+            ws.send(frame(TEXT, packed(b"x"), rsv=4))
+            assert ws.closed()[0] == 1002
+
+
+@pytest.mark.parametrize("payload, code", [
+    (packed(b"\0" * (10 << 20)), 1009), (packed(b"x" * 100001), 1009), (b"\xff" * 50, 1007),
+    (packed(b"a\xff"), 1007), (packed("é".encode()[:1]), 1007),
+])
+@pytest.mark.parametrize("target", ["/packed", "/context", "/packed/worker"])
+def test_F24_bombs_and_garbage_117_118(server, target, payload, code):
+    """10 MB in 10 kB take no more memory than the limit of a message."""
+    before = server.memory()
+    with Socket(server, target, OFFER) as ws:
+        ws.send(frame(TEXT, payload, rsv=4))
+        assert ws.closed()[0] == code
+    assert server.memory() - before < (6 << 20) * (SLOW if SLOW > 2 else 1)
+
+
 # --- errors of the client -------------------------------------------------------------------------------------------
 
 
@@ -328,7 +412,7 @@ def test_F24_limits_of_a_route(server):
 
 def test_F24_a_handler_that_returns_closes_1000(server):
     with Socket(server, "/return") as ws:
-        assert ws.text() == "/return /return"
+        assert ws.text() == "/return /return true"
         assert ws.closed() == (1000, "")
 
 
@@ -534,6 +618,7 @@ def test_F24_an_independent_client(server):
 
     async def talk(target):
         async with websockets.connect(f"ws://{host}:{port}{target}", max_size=None) as ws:
+            assert ("Deflate" in str(ws.extensions)) == (target in ("/packed", "/context"))
             await ws.send("hello")
             assert await ws.recv() == "hello"
             await ws.send(b"\x00\xff" * 40000)
@@ -545,7 +630,7 @@ def test_F24_an_independent_client(server):
             assert (ws.close_code, ws.close_reason) == (4001, "bye")
 
     async def many():
-        await asyncio.gather(*[talk(target) for target in ["/echo"] * 20 + ["/worker"] * 3])
+        await asyncio.gather(*[talk(target) for target in ["/echo"] * 20 + ["/worker"] * 3 + ["/packed", "/context"] * 5])
     asyncio.run(many())
 
 

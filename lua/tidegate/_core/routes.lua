@@ -107,9 +107,7 @@ local function websocket(value)
     return nil, "websocket: " .. problem
   end
   return function(req)
-    return require("tidegate._core.websocket").websocket(function(ws)
-      return run(ws, req)
-    end, opts)
+    return require("tidegate._core.websocket").of_route(run, req, opts)
   end, run
 end
 

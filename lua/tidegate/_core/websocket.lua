@@ -128,12 +128,22 @@ end
 
 -- ---- the answer ----
 
+--- For routes with websocket = run: the same, where `run` also gets the handler's req.
+function M.of_route(run, req, opts)
+  return M.websocket(function(ws)
+    plain.keep_request(ws, req)
+    return run(ws, req)
+  end, opts)
+end
+
 --- Answers with a WebSocket (RFC 6455): after the handshake `run(ws)` is called, and the socket is closed when it
 --- returns. A request that is no handshake is answered 426, one from a page of another origin 403.
 --- @param run fun(ws: tidegate.WebSocket)
---- @param opts? {protocols: string[], origins: string[], ping: number|false, max_message: integer, headers: table}
+--- @param opts? {protocols: string[], origins: string[], ping: number|false, max_message: integer,
+---   compress: boolean|"context", headers: table}
 ---   subprotocols, the dearest first; origins of pages beside our own; seconds of silence after which the client is
----   asked whether it is there (20); bytes of a message (limits.websocket_message); fields of the answer
+---   asked whether it is there (20); bytes of a message (limits.websocket_message); each message compressed by itself,
+---   or with those before; fields of the answer
 function M.websocket(run, opts)
   if type(run) ~= "function" then
     throw("not_function", "tg.websocket: got " .. type(run) .. "; pass a function that takes `ws`")

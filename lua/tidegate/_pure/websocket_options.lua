@@ -40,6 +40,14 @@ local options = {
     end,
     "a number of bytes from 125 to 1073741824",
   },
+  compress = {
+    function(value)
+      if type(value) == "boolean" or value == "context" then
+        return value
+      end
+    end,
+    'true, false or "context"',
+  },
   headers = {
     function(value)
       return type(value) == "table" and value or nil

@@ -1,6 +1,8 @@
 /* Frames: every rule of RFC 6455 section 5, whole and byte by byte. */
 #include "http/websocket.h"
 
+#include "http/ws_deflate.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,7 +160,7 @@ static void lengths(void **state) {
   static const size_t sizes[] = {0, 1, 125, 126, 127, 999, 1000};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
     char frame[TG_WS_HEAD_MAX + LIMIT];
-    size_t head = tg_ws_write_head(frame, TG_WS_BINARY, sizes[i]);
+    size_t head = tg_ws_write_head(frame, TG_WS_BINARY, false, sizes[i]);
     assert_int_equal(head, sizes[i] < 126 ? 2 : 4);
     memset(frame + head, 'x', sizes[i]);
     struct ws_drive d;
@@ -168,8 +170,8 @@ static void lengths(void **state) {
     ws_drive_deinit(&d);
   }
   char head[TG_WS_HEAD_MAX];
-  assert_int_equal(tg_ws_write_head(head, TG_WS_TEXT, 65535), 4);
-  assert_int_equal(tg_ws_write_head(head, TG_WS_TEXT, 65536), 10);
+  assert_int_equal(tg_ws_write_head(head, TG_WS_TEXT, false, 65535), 4);
+  assert_int_equal(tg_ws_write_head(head, TG_WS_TEXT, false, 65536), 10);
   assert_memory_equal(head, "\x81\x7f\0\0\0\0\0\x01\0\0", 10);
 }
 
@@ -206,6 +208,43 @@ static void masks(void **state) {
   }
 }
 
+/* RFC 7692 section 7.2.3: with the extension agreed on, RSV1 is the first frame's of a message. */
+static void compressed(void **state) {
+  (void)state;
+  static const struct row rows[] = {
+      ROW("\xc1\x87" M "\xf2\x48\xcd\xc9\xc9\x07\x00", "text Hello\n"),
+      ROW("\x41\x83" M "\xf2\x48\xcd\x89\x80" M "\x80\x84" M "\xc9\xc9\x07\x00",
+          "ping\ntext Hello\n"),
+      ROW("\xc1\x81" M "\x00\x81\x81" M "x", "text\ntext x\n"),
+      ROW("\xc2\x88" M "\xf3\x48\xcd\xc9\xc9\x07\x00\x00", "binary Hello\n"),
+      BAD("\xc9\x80" M, "error 1002\n", 1),
+      BAD("\x41\x80" M "\xc0\x80" M, "error 1002\n", 7),
+      BAD("\xe1\x80" M, "error 1002\n", 1),
+      BAD("\xc1\x84" M "\xff\xff\xff\xff", "error 1007\n", 7),
+      BAD("\xc2\xfe\x04\x29" M, "error 1009\n", 8), /* longer than the limit can become */
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t step = 0; step <= 7; step++) {
+      struct tg_ws_deflate_terms terms = {.agreed = true,
+                                          .server_alone = true,
+                                          .client_alone = true,
+                                          .server_bits = 12,
+                                          .client_bits = 15};
+      struct tg_ws_deflate deflate;
+      struct ws_drive d;
+      tg_ws_deflate_init(&deflate, &terms);
+      ws_drive_init(&d, true, LIMIT);
+      d.parser.deflate = &deflate;
+      ws_drive_run(&d, tg_slice(rows[i].bytes, rows[i].len), step);
+      if (!tg_slice_eq(tg_buffer_slice(&d.words), tg_slice_cstr(rows[i].words)))
+        fail_msg("row %zu, step %zu: %.*s", i, step, (int)d.words.len, d.words.data);
+      if (step == 1 && rows[i].used) assert_int_equal(d.used, rows[i].used);
+      ws_drive_deinit(&d);
+      tg_ws_deflate_deinit(&deflate);
+    }
+  }
+}
+
 static void close_payloads(void **state) {
   (void)state;
   char out[TG_WS_CONTROL_MAX], reason[200];
@@ -230,6 +269,7 @@ int main(void) {
       cmocka_unit_test(lengths),
       cmocka_unit_test(empty_fragments_are_counted),
       cmocka_unit_test(masks),
+      cmocka_unit_test(compressed),
       cmocka_unit_test(close_payloads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
