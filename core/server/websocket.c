@@ -56,7 +56,8 @@ static void give_connection_up(struct tg_websocket *ws) {
 
 static void note_end(struct tg_websocket *ws, unsigned code, struct tg_slice reason) {
   ws->code = (int)code;
-  ws->reason_len = (uint8_t)(reason.len > TG_WS_REASON_MAX ? TG_WS_REASON_MAX : reason.len);
+  if (reason.len > TG_WS_REASON_MAX) reason.len = tg_utf8_check(reason.ptr, TG_WS_REASON_MAX);
+  ws->reason_len = (uint8_t)reason.len;
   if (ws->reason_len) memcpy(ws->reason, reason.ptr, ws->reason_len);
 }
 

@@ -1,5 +1,6 @@
 """F24: WebSockets. Raw frames first, then a client that others have written."""
 import asyncio
+import json
 import os
 import signal
 import struct
@@ -38,6 +39,8 @@ local function echo(ws)
   seen:set("reason", ws.close_reason)
 end
 
+local Move = tg.schema.obj { x = tg.schema.int { min = 0 }, y = tg.schema.int { default = 5 } }
+
 local routes = {
   ["GET /echo"] = { websocket = counted(echo) },
   ["GET /returned"] = function() return tg.websocket(counted(echo)) end,
@@ -64,6 +67,17 @@ local routes = {
       local value, code = ws:recv_json()
       if value == nil and code then return end
       ws:json({ got = value })
+    end
+  end },
+  ["GET /checked"] = { websocket = function(ws)
+    for i = 1, 3 do
+      local schema = i < 3 and Move or { name = tg.schema.str { max_len = 3 } }
+      local ok, value = pcall(ws.recv_json, ws, schema)
+      if not ok then
+        seen:set("closed", value.code .. " " .. #value.errors .. " " .. ws.close_code)
+        error(value, 0)
+      end
+      ws:json(value)
     end
   end },
   ["GET /how"] = function() return { how = seen:get("how"), at = seen:get("at"), code = seen:get("code"), reason = seen:get("reason"),
@@ -436,6 +450,23 @@ def test_F24_json(server):
         assert ws.text() == '{"got":{"a":[1,2]}}' and ws.text() == '{"got":7}'
         ws.send(frame(TEXT, "{"))
         assert ws.closed() == (1007, "the message is not valid JSON")
+
+
+def test_F24_a_message_that_does_not_validate_closes_1008(server):
+    """It is the client's failure: the reason says the first of what is wrong, and nothing is logged as ours."""
+    since = len(server.log)
+    with Socket(server, "/checked") as ws:
+        ws.send(frame(TEXT, '{"x":7}') + frame(TEXT, '{"x":1,"y":2,"z":3}') + frame(TEXT, '{"name":"abc"}'))
+        for expected in ({"x": 7, "y": 5}, {"x": 1, "y": 2}, {"name": "abc"}):
+            assert json.loads(ws.text()) == expected
+        assert ws.closed() == (1000, "")
+    for text, count, where in (('{"x":-1,"y":"a"}', 2, "x: "), ("[]", 1, ""), ('{"y":1}', 1, "x: ")):
+        with Socket(server, "/checked") as ws:
+            ws.send(frame(TEXT, text))
+            code, reason = ws.closed()
+            assert code == 1008 and reason.startswith(where) and reason
+        until(lambda: how(server)["closed"] == f"invalid_message {count} 1008")
+    assert '"level":"error"' not in server.log[since:]
 
 
 def test_F24_a_wait_that_is_cut_short_loses_nothing(server):

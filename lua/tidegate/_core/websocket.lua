@@ -11,7 +11,7 @@ local class, plain = ops.websocket_class()
 local get, recv, send, close = plain.get, ops.websocket_recv, ops.websocket_send, ops.websocket_close
 
 local PING = 20 -- seconds
-local NORMAL, INVALID, RESTART = 1000, 1007, 1012
+local NORMAL, INVALID, POLICY, RESTART = 1000, 1007, 1008, 1012
 
 local M = {}
 
@@ -49,12 +49,41 @@ local function refuse(ws, code, text, fields)
   throw("invalid_message", "ws:recv_json: " .. text, fields)
 end
 
+-- Plain tables of nodes as schemas, made once each.
+local compiled = setmetatable({}, { __mode = "k" })
+
+local function node_of(schemas, schema)
+  if schemas.is(schema) then
+    return schema
+  end
+  local node = compiled[schema] or schemas.as(schema, "the schema of ws:recv_json")
+  compiled[schema] = node
+  return node
+end
+
+-- Checks a message; what is wrong with it closes the socket, with the first of it as the reason.
+local function checked(ws, value, schema)
+  local schemas = require("tidegate._core.schema")
+  local valid, errors = schemas.check(node_of(schemas, schema), value, false, nil, "message", true)
+  if not errors then
+    return valid
+  end
+  local first = errors[1]
+  local where = table.concat(first.loc, ".", 2)
+  refuse(ws, POLICY, (where == "" and "" or where .. ": ") .. first.msg, { errors = errors })
+end
+
 --- The next message, decoded from JSON; nil, code, reason at the end. ⏸
---- What is no JSON closes the socket with 1007, and raises `invalid_message`.
+--- What is no JSON closes the socket with 1007, what the schema does not take with 1008; both raise `invalid_message`,
+--- in the second case with a list of what is wrong in `errors`.
+--- @param schema? any of tg.schema, or a table of such
 --- @return any value
 --- @return integer|nil code
 --- @return string|nil reason
-function WebSocket:recv_json()
+function WebSocket:recv_json(schema)
+  if schema ~= nil and type(schema) ~= "table" then
+    error("ws:recv_json: a schema expected, got " .. type(schema), 2)
+  end
   local text, code, reason = recv(self)
   if text == nil then
     return nil, code, reason
@@ -62,6 +91,9 @@ function WebSocket:recv_json()
   local ok, value = core.raw_pcall(tg.json.decode, text)
   if not ok then
     refuse(self, INVALID, "the message is not valid JSON", { cause = value })
+  end
+  if schema then
+    return checked(self, value, schema)
   end
   return value
 end

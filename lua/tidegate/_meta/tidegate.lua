@@ -853,11 +853,13 @@ function WebSocket:recv() end
 function WebSocket:messages() end
 
 --- The next message, decoded from JSON; nil, code, reason at the end. ⏸
---- What is no JSON closes the socket with 1007, and raises `invalid_message`.
+--- What is no JSON closes the socket with 1007, what the schema does not take with 1008; both raise `invalid_message`,
+--- in the second case with a list of what is wrong in `errors`.
+---@param schema? any of tg.schema, or a table of such
 ---@return any value
 ---@return integer|nil code
 ---@return string|nil reason
-function WebSocket:recv_json() end
+function WebSocket:recv_json(schema) end
 
 --- Sends a text message. ⏸ while the client has too much to read. Several tasks may send; messages stay whole.
 --- Raises `websocket_closed` when it is closed; where the client has closed it, an uncaught one just ends the handler.
