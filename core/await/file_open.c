@@ -143,7 +143,7 @@ static void push_text(lua_State *L, const char *text) {
 static int push_found(lua_State *L, struct tg_file_object *object, struct tg_file_search *search,
                       struct tg_slice type, const struct tg_exchange_ref *ref) {
   struct tg_file_body *body = &object->body;
-  body->file = tg_open_file_new(search->fd);
+  body->file = tg_open_file_new(search->fd, (uint64_t)search->st.st_size);
   if (!body->file) tg_error_throw(L, "out_of_memory", "tg.file: no memory");
   search->fd = -1;
   const struct tg_exchange *exchange = tg_exchange_of(ref);

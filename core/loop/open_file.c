@@ -13,9 +13,10 @@
 #include "loop/loop.h"
 #include "loop/pool.h"
 
-/* How far apart the bytes stand that are looked at: what the kernel reads ahead at once. */
-#define STRIDE (128u * 1024)
+/* How far apart the bytes stand that are looked at: the kernel reads ahead about as much. */
+#define STRIDE (256u * 1024)
 #define PIECE  (64u * 1024)
+#define LARGE  (1024u * 1024)
 
 #define XFS_MAGIC  0x58465342
 #define ZFS_MAGIC  0x2fc12fc1
@@ -37,11 +38,12 @@ bool tg_open_file_local(int fd) {
          kind == OVERLAYFS_SUPER_MAGIC;
 }
 
-struct tg_open_file *tg_open_file_new(int fd) {
+struct tg_open_file *tg_open_file_new(int fd, uint64_t size) {
   struct tg_open_file *file = malloc(sizeof *file);
   if (!file) return NULL;
   atomic_init(&file->refs, 1);
   file->fd = fd;
+  file->is_large = size > LARGE;
   return file;
 }
 
@@ -66,9 +68,9 @@ static void on_closed(struct tg_pool_job *job) {
 void tg_open_file_release(struct tg_loop *loop, struct tg_open_file *file) {
   if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1) return;
   int fd = file->fd;
-  free(file);
   struct stat st;
-  bool is_deleted = fstat(fd, &st) == 0 && st.st_nlink == 0;
+  bool is_deleted = file->is_large && fstat(fd, &st) == 0 && st.st_nlink == 0;
+  free(file);
   struct closing *closing = is_deleted ? malloc(sizeof *closing) : NULL;
   if (closing) {
     closing->fd = fd;

@@ -18,15 +18,17 @@ struct tg_loop;
 struct tg_open_file {
   atomic_uint refs;
   int fd;
+  bool is_large; /* giving its blocks back takes time, where it was deleted */
 };
 
-/* Takes `fd` over. NULL when memory is gone; then `fd` is still the caller's. */
-struct tg_open_file *tg_open_file_new(int fd);
+/* Takes `fd`, of a file of `size` bytes, over. NULL when memory is gone; then `fd` is still the
+ * caller's. */
+struct tg_open_file *tg_open_file_new(int fd, uint64_t size);
 
 /* One more holder; returns its argument. */
 struct tg_open_file *tg_open_file_hold(struct tg_open_file *file);
 
-/* One less. The last one closes: on the pool, where that frees the blocks of a deleted file. */
+/* One less. The last one closes: on the pool, where that frees many blocks of a deleted file. */
 void tg_open_file_release(struct tg_loop *loop, struct tg_open_file *file);
 
 /* Reads up to `len` bytes; fewer only at the end of the file. `quick`: TG_EAGAIN where that would

@@ -13,7 +13,7 @@
 #include "base/check.h"
 
 /* So many bytes at once to a sink that takes files. */
-#define WINDOW ((uint64_t)512 * 1024)
+#define WINDOW ((uint64_t)1024 * 1024)
 /* Up to here copying is cheaper than sendfile, and makes one packet with the head. */
 #define COPY_MAX ((size_t)16 * 1024)
 /* So many bytes at once to a sink that takes bytes. */

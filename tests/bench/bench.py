@@ -3,7 +3,7 @@
 
 usage: bench.py [--quick] [--json] [--only NAME[,NAME]] [--rounds N] [--seconds S] [--binary PATH]
 
-NAME: json pipelined param stall idle start files edit tasks
+NAME: json pipelined param static stall idle start files edit tasks
 
 What counts is CPU time per request of the server's whole process tree, as a ratio within one run: machines differ and
 the load generator is full before a good server is. Every round loads each server once, in turn, and medians are
@@ -195,7 +195,7 @@ class Bench:
             say(f"bench: {server.name} {path}: {bad[0] if bad else ''} {broken[0] if broken else ''}")
         return used / 1000 / max(count, 1), float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
-    def compare(self, path, servers, script=None):
+    def compare(self, path, servers, script=None, connections=CONNECTIONS):
         """Median CPU microseconds per request and requests per second of each server, rounds interleaved."""
         results = {server.name: [] for server in servers}
         with contextlib.ExitStack() as stack:
@@ -203,16 +203,16 @@ class Bench:
                 stack.enter_context(server)
             seconds, self.seconds = self.seconds, 1
             for server in servers:
-                self.load(server, path, script)  # warm: traces compiled, buffers grown
+                self.load(server, path, script, connections)  # warm: traces compiled, buffers grown
             self.seconds = seconds
             for _ in range(self.rounds):
                 for server in servers:
-                    results[server.name].append(self.load(server, path, script))
+                    results[server.name].append(self.load(server, path, script, connections))
         return {name: tuple(statistics.median(r[i] for r in rows) for i in (0, 1)) for name, rows in results.items()}
 
-    def throughput(self, what, path, rules, with_floor, script=None):
-        servers = [s for s in ((self.floor if with_floor else None), self.nginx, self.tidegate) if s]
-        found = self.compare(path, servers, script)
+    def throughput(self, what, path, rules, with_floor, script=None, tidegate=None, connections=CONNECTIONS):
+        servers = [s for s in ((self.floor if with_floor else None), self.nginx, tidegate or self.tidegate) if s]
+        found = self.compare(path, servers, script, connections)
         own = found["tidegate"][0]
         figures = {f"{name} us": round(cpu, 3) for name, (cpu, _) in found.items()}
         figures.update({f"{name} req/s": round(rate) for name, (_, rate) in found.items()})
@@ -233,6 +233,26 @@ class Bench:
 
     def param(self):
         self.throughput("path parameter + JSON", "/users/42", [("nginx+Lua", 0.85)], False)
+
+    # files
+
+    def static(self):
+        """Both serve the same folder; its files lie in the page cache."""
+        folder = (self.nginx.words[2] if self.nginx else self.work / "nginx") / "static"
+        folder.mkdir(parents=True)
+        app = self.work / "static-app"
+        (app / "routes").mkdir(parents=True)
+        (app / "tidegate.lua").write_text('return { log = { access = "off" } }\n')
+        (app / "routes/json.lua").write_text('return { ["GET /"] = function() return {} end }\n')
+        (app / "routes/static.lua").write_text(
+            f'local tg = require "tidegate"\nreturn {{ ["GET /{{path:path}}"] = tg.static("{folder}", {{ max_age = 60 }}) }}\n')
+        tidegate = self.make_tidegate(app)
+        for name, size, connections, most in (("1 KiB", 1 << 10, CONNECTIONS, 1.5), ("64 KiB", 1 << 16, CONNECTIONS, 1.25), ("10 MiB", 10 << 20, 8, 1.1)):
+            path = folder / f"{size}.bin"
+            path.write_bytes(os.urandom(size))
+            os.utime(path, (time.time() - 3600,) * 2)
+            self.throughput(f"static file, {name}, {connections} connections: CPU per request", f"/static/{size}.bin", [("nginx+Lua", most)], False,
+                            tidegate=tidegate, connections=connections)
 
     # latency beside blocking work
 
@@ -434,7 +454,7 @@ def table(rows):
     return "\n".join(out)
 
 
-NAMES = ["json", "pipelined", "param", "stall", "idle", "start", "files", "edit", "tasks"]
+NAMES = ["json", "pipelined", "param", "static", "stall", "idle", "start", "files", "edit", "tasks"]
 
 
 def main():

@@ -6,7 +6,6 @@ import gzip
 import os
 import re
 import socket
-import threading
 import time
 
 import pytest
@@ -492,6 +491,28 @@ def test_F27_tg_file_of_any_size(server, target):
     assert [body for _, body in parts_of(answer)] == [BIG[100:201], BIG[2000000:2100001]]
 
 
+def test_F27_middleware_and_error_handlers_see_files(tmp_path):
+    routes = """
+local tg = require "tidegate"
+local function mark(req, next)
+  local answer = next()
+  answer.headers["x-seen"] = tostring(answer.status) .. " " .. tostring(answer.length)
+  return answer
+end
+local errors = { [404] = function(req, err) return 404, tg.html("<p>nothing here</p>") end }
+return { ["GET /{path:path}"] = { use = { mark }, errors = errors, run = tg.static("public") } }"""
+    with Server(files() | {"routes/index.lua": routes}, loops=1) as other:
+        answer = other.ask("/big.bin")
+        assert (answer.status, answer.body, answer.header("content-length")) == (200, BIG, str(len(BIG)))
+        assert answer.header("x-seen").endswith(str(len(BIG)))
+        answer = other.ask("/a.txt", "GET", fields(range="bytes=3-8"))
+        assert (answer.status, answer.body, answer.header("x-seen")) == (206, TEXT[3:9], "206 6")
+        assert other.ask("/a.txt", "HEAD").header("content-length") == "1200"
+        answer = other.ask("/absent")
+        assert (answer.status, answer.body) == (404, b"<p>nothing here</p>")
+        assert other.ask("/../secret.txt").status in (400, 404)
+
+
 # --- clients -------------------------------------------------------------------------------------------------------
 
 
@@ -590,23 +611,25 @@ def test_F27_a_file_that_is_deleted_meanwhile_is_sent_to_its_end(server):
     assert data.partition(b"\r\n\r\n")[2] == BIG
 
 
-def test_F25_files_take_no_worker(server, tmp_path):
-    """The one worker is busy, and its queue is full: files are served all the same."""
-    release = tmp_path / "release"
-    slow = f'return {{ ["GET /"] = {{ blocking = true, run = function() while not io.open("{release}") do os.execute("sleep 0.02") end return "done" end }} }}'
-    with Server(files() | {"routes/slow.lua": slow}, loops=1, workers=1) as busy:
-        threads = [threading.Thread(target=lambda: busy.ask("/slow")) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        until(lambda: busy.ask("/slow").status == 503, what="a worker that is busy")
+def test_F25_files_take_no_worker(tmp_path):
+    """The one worker is held until the test lets go of it: files are served all the same."""
+    held, release = tmp_path / "held", tmp_path / "release"
+    slow = f"""
+return {{ ["GET /"] = {{ blocking = true, run = function()
+  io.open("{held}", "w"):close()
+  while not io.open("{release}") do os.execute("sleep 0.02") end
+  return "done"
+end }} }}"""
+    with Server(files() | {"routes/slow.lua": slow}, loops=1, workers=1) as busy, busy.connect() as holder:
+        holder.send(request("GET", "/slow"))
+        until(held.exists, what="the worker to be held")
+        assert busy.ask("/slow").status == 503
         for _ in range(50):
             assert busy.ask("/site/a.txt").body == TEXT
             assert busy.ask("/one/big").body == BIG
         assert busy.ask("/slow").status == 503
         release.touch()
-        for thread in threads:
-            thread.join()
-        assert busy.ask("/slow").body == b"done"
+        assert holder.response().body == b"done"
 
 
 def test_F27_http_1_0_and_keep_alive(server):
