@@ -272,6 +272,75 @@ def test_assertions_on_answers_say_why(tmp_path, call, message):
     assert row["message"].startswith(message), row["message"]
 
 
+# --- F10: overrides -----------------------------------------------------------------------------------------------
+
+DEPS = """
+local tg = require "tidegate"
+local M = {}
+M.inner = tg.dep(function() return "real" end)
+M.outer = tg.dep { needs = { i = M.inner }, run = function(_, d) return "outer(" .. d.i .. ")" end }
+M.away = tg.dep { blocking = true, run = function() return "worker" end }
+M.other = tg.dep(function() return "another" end)
+return M
+"""
+DEP_ROUTES = """
+local d = require "d"
+return {
+  ["GET /inner"] = { deps = { v = d.inner }, run = function(req) return req.deps.v end },
+  ["GET /outer"] = { deps = { v = d.outer }, run = function(req) return req.deps.v end },
+  ["GET /away"] = { deps = { v = d.away }, run = function(req) return req.deps.v end },
+}
+"""
+
+
+def test_F10_an_override_replaces_a_dependency_everywhere_until_its_test_ends(tmp_path):
+    spec = """
+    local tg = require "tidegate"
+    local d = require "d"
+    local function get(path, client) return (client or tg.test.client()):get("/" .. path):ok():text() end
+    local function fake(value) return function() return value end end
+    local function untouched()
+      assert.equal("real outer(real) worker", get("inner") .. " " .. get("outer") .. " " .. get("away"))
+    end
+
+    it("itself and below another", function()
+      tg.test.override(d.inner, fake "fake")
+      assert.equal("fake outer(fake)", get("inner") .. " " .. get("outer"))
+    end)
+    it("is over", untouched)
+    it("several at once", function()
+      tg.test { override = { [d.outer] = fake "all", [d.away] = fake "here" } }
+      assert.equal("real all here", get("inner") .. " " .. get("outer") .. " " .. get("away"))
+    end)
+    it("by another dependency", function()
+      tg.test.override(d.inner, d.other)
+      assert.equal("outer(another)", get("outer"))
+    end)
+    it("of a client", function()
+      assert.equal("outer(c)", get("outer", tg.test.client { override = { [d.inner] = fake "c" } }))
+    end)
+    it("fails", function()
+      tg.test.override(d.inner, fake "left")
+      error("on purpose")
+    end)
+    it("is over after a failure", untouched)
+    describe("a block", function()
+      setup(function() tg.test.override(d.inner, fake "block") end)
+      it("has it", function()
+        assert.equal("block", get("inner"))
+        tg.test.override(d.inner, fake "test")
+        assert.equal("test", get("inner"))
+      end)
+      it("has it still", function() assert.equal("block", get("inner")) end)
+    end)
+    it("is over after a block", untouched)
+    """
+    write_app(tmp_path, {"lib/d.lua": DEPS, "routes/index.lua": DEP_ROUTES, "tests/a_spec.lua": spec})
+    found = rows(folder=tmp_path)
+    assert found.pop("fails")["status"] == "failed"
+    assert len(found) == 9 and {row["status"] for row in found.values()} == {"passed"}, found
+
+
 # --- examples -----------------------------------------------------------------------------------------------------
 
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if (path / "routes").is_dir())
