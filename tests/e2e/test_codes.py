@@ -754,7 +754,29 @@ GOES_ON = {
 }
 # In a loop it runs right there, so a function that suspends shows it; those of tests work in tests only; those of forms
 # are shown in test_forms.py.
-ELSEWHERE = {"tg.on_loop", "test_response:text", "test_response:json", "request:parts", "part:read", "part:chunks", "part:text",
+GOES_ON |= {f"tg.schema.{name}": f"assert(tg.schema.{name}:check({value}) ~= nil)" for name, value in {
+    "any": "1", "bool": "true", "date": "'2026-01-31'", "datetime": "'2026-01-31T10:20:30Z'", "email": "'a@b.example'",
+    "int": "1", "int64": "1", "num": "1.5", "str": "'x'", "url": "'http://a.example/'", "uuid": "'123e4567-e89b-42d3-a456-426614174000'"}.items()}
+GOES_ON |= {f"tg.schema.{name}": f"tg.schema.{name}({arguments})" for name, arguments in {
+    "array": "tg.schema.int", "enum": "{ 'a' }", "lazy": "function() return tg.schema.int end", "literal": "1", "map": "tg.schema.int",
+    "nullable": "tg.schema.int", "obj": "{ a = tg.schema.int }", "optional": "tg.schema.int", "union": "{ tg.schema.int, tg.schema.str }",
+    "cookie": "'a', tg.schema.int", "header": "'a', tg.schema.int", "path": "'a', tg.schema.int", "query": "'a', tg.schema.int"}.items()}
+GOES_ON |= {f"schemanode:{name}": f"tg.schema.obj{{ a = tg.schema.int }}:{name}({arguments})" for name, arguments in {
+    "check": "{ a = 1 }", "parse": "{ a = 1 }", "extend": "{ b = tg.schema.int }", "omit": "{ 'a' }", "pick": "{ 'a' }", "partial": ""}.items()}
+GOES_ON |= {
+    "tg.schema.file": "assert(not tg.schema.file:check(1))", "tg.dep": "tg.dep(function() end)", "tg.websocket": "tg.websocket(function() end)",
+    "tg.security.api_key": "tg.security.api_key{ header = 'x', check = print }", "tg.security.basic": "tg.security.basic{ check = print }",
+    "tg.security.bearer": "tg.security.bearer{ check = print }",
+    "tg.security.oauth2": "tg.security.oauth2{ token_url = '/token', scopes = { read = 'r' }, check = print }",
+    "securitydep:scopes": "tg.security.oauth2{ token_url = '/token', scopes = { read = 'r' }, check = print }:scopes{ 'read' }",
+}
+# Shown to suspend, or not to, where what they belong to can be made: a dependency, a test, a WebSocket.
+IN_THEIR_PLACE = {"tg.provide", "tg.test.client", "tg.test.override"} | {
+    f"testclient:{name}" for name in ("request", "get", "head", "post", "put", "patch", "delete", "options")} | {
+    f"test_response:{name}" for name in ("all", "chunks", "close", "events", "lines", "ok")} | {
+    f"cookiejar:{name}" for name in ("all", "clear", "get", "set")} | {
+    f"websocket:{name}" for name in ("close", "json", "messages", "ping", "recv", "recv_json", "send", "send_binary")}
+ELSEWHERE = IN_THEIR_PLACE | {"tg.on_loop", "test_response:text", "test_response:json", "request:parts", "part:read", "part:chunks", "part:text",
              "formfile:text", "formfile:chunks", "formfile:save"} | {
     f"tg.test.{name}" for name in ("request", "get", "head", "post", "put", "patch", "delete", "options")}
 
