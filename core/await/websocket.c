@@ -13,7 +13,7 @@
 TG_AWAITABLE(websocket_class)
 
 struct tg_websocket *tg_websocket_check(lua_State *L, int index) {
-  struct tg_websocket **object = lua_touserdata(L, index);
+  struct tg_websocket_object *object = lua_touserdata(L, index);
   bool is_one = false;
   if (object && lua_getmetatable(L, index)) {   // .. meta
     luaL_getmetatable(L, TG_WEBSOCKET_OBJECT);  // .. meta class
@@ -23,7 +23,7 @@ struct tg_websocket *tg_websocket_check(lua_State *L, int index) {
   if (!is_one)
     tg_error_misuse(L, "a WebSocket expected, got %s; methods are called with a colon, ws:recv()",
                     luaL_typename(L, index));
-  return *object;
+  return object->ws;
 }
 
 void tg_websocket_throw_closed(lua_State *L, const struct tg_websocket *ws, const char *method) {
@@ -83,9 +83,9 @@ static int l_keep_request(lua_State *L) {
 }
 
 static int l_collect(lua_State *L) {
-  struct tg_websocket **object = lua_touserdata(L, 1);
-  if (*object) tg_websocket_release(*object);
-  *object = NULL;
+  struct tg_websocket_object *object = lua_touserdata(L, 1);
+  if (object->ws) tg_websocket_release(object->ws);
+  object->ws = NULL;
   return 0;
 }
 

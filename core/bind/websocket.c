@@ -90,10 +90,10 @@ static struct tg_websocket_options read_options(lua_State *L, const struct tg_vm
 
 /* ---- the object ---- */
 
-static struct tg_websocket **push_object(lua_State *L, struct tg_handling *handling,
-                                         struct tg_slice protocol) {
-  struct tg_websocket **object = lua_newuserdata(L, sizeof *object);  // .. ws
-  *object = NULL;
+static struct tg_websocket_object *push_object(lua_State *L, struct tg_handling *handling,
+                                               struct tg_slice protocol) {
+  struct tg_websocket_object *object = lua_newuserdata(L, sizeof *object);  // .. ws
+  object->ws = NULL;
   luaL_getmetatable(L, TG_WEBSOCKET_OBJECT);
   lua_setmetatable(L, -2);
   lua_createtable(L, 0, 2);  // .. ws env
@@ -139,8 +139,8 @@ int tg_websocket_begin(lua_State *L, struct tg_handling *handling, int object,
     refuse(L, fault.status, fault.text);
   struct tg_websocket_options options = read_options(L, handling->vm, object);
   options.deflate = terms.deflate;
-  raw_field(L, object, "run");                                             // .. run
-  struct tg_websocket **place = push_object(L, handling, terms.protocol);  // .. run ws
+  raw_field(L, object, "run");                                                   // .. run
+  struct tg_websocket_object *place = push_object(L, handling, terms.protocol);  // .. run ws
   struct tg_response_field all[FIELDS_MAX];
   struct tg_answer answer = {.status = 101, .fields = all};
   char extensions[TG_WS_DEFLATE_TERMS_MAX];
@@ -157,7 +157,7 @@ int tg_websocket_begin(lua_State *L, struct tg_handling *handling, int object,
     tg_error_throw(L, "out_of_memory", "tg.websocket: no memory");
   }
   tg_websocket_hold(handling->websocket);
-  *place = handling->websocket;
+  place->ws = handling->websocket;
   return 2;
 }
 

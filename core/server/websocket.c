@@ -343,10 +343,10 @@ tg_status tg_websocket_look(struct tg_websocket *ws, struct tg_slice *bytes,
   ws->reads = true;
   if (!has_message(ws))
     return ws->state == TG_WEBSOCKET_OPEN && !ws->drains ? TG_EAGAIN : TG_ECLOSED;
-  struct tg_slice inbox = tg_buffer_slice(&ws->inbox);
+  const char *first = ws->inbox.data + ws->inbox.head;
   struct tg_ws_record record;
-  memcpy(&record, inbox.ptr, sizeof record);
-  *bytes = tg_slice(inbox.ptr + sizeof record, record.len);
+  memcpy(&record, first, sizeof record);
+  *bytes = tg_slice(first + sizeof record, record.len);
   *kind = (enum tg_ws_opcode)record.kind;
   return TG_OK;
 }

@@ -20,8 +20,15 @@
 #include "loop/loop.h"
 #include "server/exchange.h"
 
-/* Name of the userdata type that holds a pointer to one. */
+/* Name of the userdata type, which is a struct tg_websocket_object. */
 #define TG_WEBSOCKET_OBJECT "tg.websocket"
+
+struct tg_websocket;
+
+/* What Lua holds: one hold of the socket. */
+struct tg_websocket_object {
+  struct tg_websocket *ws; /* NULL until the handshake is done */
+};
 
 /* A message that waits for room; embedded in who waits. */
 struct tg_ws_write {

@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import struct
-import threading
+import tempfile
 import time
 import zlib
 
 import pytest
 
-from harness import DEADLINE, SLOW, Conn, Server, request, until
+from harness import DEADLINE, SLOW, Conn, Server, command, request, until, write_app
 from websocket import ACCEPT, BINARY, CLOSE, PING, PONG, TEXT, Socket, close, fields, frame, gone, handshake
 
 APP = {
@@ -681,9 +681,6 @@ def test_F24_hundreds_at_once(server):
 
 
 def test_F24_the_key_of_a_spec_is_checked():
-    from harness import command
-    import tempfile
-    from harness import write_app
     rows = [
         ('{ websocket = 7 }', "websocket is a function(ws, req)"),
         ('{ websocket = { run = print, pong = 3 } }', "no option pong; did you mean ping?"),
@@ -695,3 +692,21 @@ def test_F24_the_key_of_a_spec_is_checked():
             write_app(folder, {"routes/index.lua": f'return {{ ["GET /"] = {source} }}'})
             done = command("check", "--dir", folder)
             assert done.returncode == 1 and message in done.stderr + done.stdout, done.stderr
+
+
+def test_F24_there_is_none_in_tests_of_applications():
+    """The client of `tidegate test` has no connection: the handshake is refused with a named error."""
+    spec = """
+local headers = { connection = "upgrade", upgrade = "websocket", ["sec-websocket-version"] = "13",
+                  ["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ==" }
+test("a WebSocket", function()
+  assert(tg.test.get("/").status == 426)
+  assert(tg.test.get("/", { headers = headers }).status == 500)
+end)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        write_app(folder, {"routes/index.lua": 'return { ["GET /"] = { websocket = function() end } }',
+                           "tests/ws_spec.lua": spec})
+        done = command("test", "--dir", folder)
+        assert "tg.websocket: this client has no connection" in done.stderr + done.stdout, done.stderr + done.stdout
+        assert done.returncode == 0, done.stderr + done.stdout
