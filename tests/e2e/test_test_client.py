@@ -34,7 +34,8 @@ def rows(*args, folder=APP, **options):
 
 
 def files_of(folder):
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.lua")}
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (folder / path).read_text() for path in paths if path.parts[0] != ".tidegate"}
 
 
 @contextlib.contextmanager
