@@ -321,7 +321,7 @@ class Conn:
             if not self._wait(end):
                 raise AssertionError(f"no whole answer in time: {self.raw[:300]!r}")
             enough = len(self.raw) * 5 // 4  # each look at a long answer begins at its front
-            while len(self.raw) < enough and not self.ended and self._wait(min(end, time.monotonic() + 0.05)):
+            while 1 << 20 < len(self.raw) < enough and not self.ended and self._wait(min(end, time.monotonic() + 0.05)):
                 pass
 
     def responses(self, count, method="GET", timeout=None):
