@@ -13,7 +13,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 
-enum tg_file_kind { TG_FILE_CONFIG, TG_FILE_GROUP, TG_FILE_ROUTE, TG_FILE_LIB };
+enum tg_file_kind { TG_FILE_CONFIG, TG_FILE_GROUP, TG_FILE_ROUTE, TG_FILE_LIB, TG_FILE_TEMPLATE };
 
 struct tg_bundle_file {
   char *path; /* relative to the application: "routes/v1/users.lua" */
@@ -36,12 +36,13 @@ struct tg_bundle_fault {
   char *message;
 };
 
-/* Reads tidegate.lua (or `config`, which may be elsewhere), routes/ and lib/ below `dir`. Names
- * that begin with "_" (except _group.lua) or "." are no routes; editors' left-overs ("x~", "#x#",
- * ".x.swp") do not end in .lua and are not read. A file that changes while it is read is read again
- * (TG_EAGAIN after three tries). A missing routes/ is a fault. On success *out is the caller's. On
- * failure *faults (malloc'ed, *fault_count of them) say what is wrong with each file; free them by
- * tg_bundle_faults_free. A file over 16 MiB is a fault. */
+/* Reads tidegate.lua (or `config`, which may be elsewhere), routes/, lib/ and templates/ below
+ * `dir`. Names that begin with "_" (except _group.lua) or "." are no routes; editors' left-overs
+ * ("x~", "#x#", ".x.swp") do not end in .lua and are not read. In templates/ all others are. A file
+ * that changes while it is read is read again (TG_EAGAIN after three tries). A missing routes/ is a
+ * fault. On success *out is the caller's. On failure *faults (malloc'ed, *fault_count of them) say
+ * what is wrong with each file; free them by tg_bundle_faults_free. A file over 16 MiB is a fault.
+ */
 TG_MUST_CHECK tg_status tg_bundle_read(const char *dir, const char *config, struct tg_bundle **out,
                                        struct tg_bundle_fault **faults, size_t *fault_count);
 

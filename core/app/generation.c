@@ -63,7 +63,7 @@ struct loading {
 };
 
 static void push_files(lua_State *L, struct tg_bundle *bundle, bool sources) {  // .. files
-  static const char *const kinds[] = {"config", "group", "route", "lib"};
+  static const char *const kinds[] = {"config", "group", "route", "lib", "template"};
   lua_createtable(L, (int)bundle->count, 0);
   for (size_t i = 0; i < bundle->count; i++) {
     struct tg_bundle_file *file = &bundle->files[i];

@@ -1,4 +1,5 @@
-/* The walk over routes/ and lib/: which names count, and what is wrong with those that cannot.
+/* The walk over routes/, lib/ and templates/: which names count, and what is wrong with those that
+ * cannot.
  *
  * Faults are collected, not returned, because a user wants to see all of them at once. A folder
  * that contains itself through a link is a fault where the circle closes. */
@@ -86,6 +87,12 @@ static bool ends_in_lua(const char *name) {
   return len > 4 && memcmp(name + len - 4, ".lua", 4) == 0;
 }
 
+/* Is it read, by its name? In templates/ all is but what editors leave. */
+static bool is_wanted(enum tg_file_kind kind, const char *name) {
+  if (kind != TG_FILE_TEMPLATE) return ends_in_lua(name);
+  return name[0] != '#' && name[strlen(name) - 1] != '~';
+}
+
 static void walk(struct tg_source_tree *tree, const struct level *level);
 
 static void visit_folder(struct tg_source_tree *tree, const struct level *outer, const char *full,
@@ -115,15 +122,17 @@ static void visit(struct tg_source_tree *tree, const struct level *level, const 
   char *full = print("%s/%s", level->full, name);
   char *path = print("%s/%s", level->path, name);
   struct stat st;
-  bool is_link = note_link(tree, full);
+  bool is_link = note_link(tree, full), wanted = is_wanted(level->kind, name);
   if (stat(full, &st) != 0) {
     int error = errno;
     /* gone since it was listed, or a broken link that no rule would have read */
-    if (ends_in_lua(name) && (error != ENOENT || is_link))
+    if (wanted && (error != ENOENT || is_link))
       tg_source_tree_fault(tree, path, is_link ? "a symbolic link that leads nowhere: %s" : "%s",
                            strerror(error));
-  } else if (!ends_in_lua(name)) {
-    if (S_ISDIR(st.st_mode)) visit_folder(tree, level, full, path, &st);
+  } else if (S_ISDIR(st.st_mode) && (!wanted || level->kind == TG_FILE_TEMPLATE)) {
+    visit_folder(tree, level, full, path, &st);
+  } else if (!wanted) {
+    /* not of the application */
   } else if (S_ISDIR(st.st_mode)) {
     tg_source_tree_fault(tree, path, "a folder, where its name promises a Lua file");
   } else if (!S_ISREG(st.st_mode)) {
@@ -197,6 +206,7 @@ void tg_source_tree_init(struct tg_source_tree *tree, const char *dir, const cha
   visit_config(tree, config);
   walk_top(tree, "routes", TG_FILE_ROUTE);
   walk_top(tree, "lib", TG_FILE_LIB);
+  walk_top(tree, "templates", TG_FILE_TEMPLATE);
   if (tree->file_count) qsort(tree->files, tree->file_count, sizeof *tree->files, by_path);
 }
 

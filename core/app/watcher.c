@@ -4,9 +4,9 @@
  * its list becomes the watches: new ones are added, others closed. As something may have happened
  * in a folder before its watch was there, a scan that adds a watch is followed by another.
  *
- * Folders of routes and modules are watched whole. Where only one name in a folder matters (the
- * application itself, a symbolic link, the file that one leads to), others in it, like a database
- * or a log, wake nobody. */
+ * Folders of routes, modules and templates are watched whole. Where only one name in a folder
+ * matters (the application itself, a symbolic link, the file that one leads to), others in it, like
+ * a database or a log, wake nobody. */
 #include "app/watcher.h"
 
 #include <limits.h>
@@ -181,6 +181,7 @@ static void list_places(struct places *places, const struct tg_source_tree *tree
   add_dir(places, tree->dir);
   add_child(places, tree->dir, "routes");
   add_child(places, tree->dir, "lib");
+  add_child(places, tree->dir, "templates");
   if (config) {
     char *path = tg_source_path(config);
     add_way(places, path);

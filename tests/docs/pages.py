@@ -18,6 +18,7 @@ from harness import BINARY, DEADLINE, ROOT, environment, until  # noqa: E402
 
 KINDS = {
     "lua": {"file", "broken", "run", "fragment"},
+    "html": {"file", "broken"},
     "json": {"file", "output"},
     "ini": {"file"},
     "sh": {"fails", "server"},

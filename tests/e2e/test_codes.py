@@ -735,6 +735,8 @@ GOES_ON = {
     "tg.parse_http_date": "tg.parse_http_date('x')", "tg.parse_rfc3339": "tg.parse_rfc3339('x')", "tg.random_bytes": "tg.random_bytes(1)",
     "tg.redirect": "tg.redirect('/')", "tg.rfc3339": "tg.rfc3339()", "tg.routes": "tg.routes(function() end)", "tg.semaphore": "tg.semaphore(1)",
     "tg.spawn": "tg.spawn(function() end)", "tg.static": "tg.static('.')", "tg.sse": "tg.sse(function() end)", "tg.stream": "tg.stream(function() end)", "tg.text": "tg.text('x')",
+    "tg.template.render": "tg.template.render('page')", "tg.template.text": "tg.template.text('page')", "tg.template.get": "tg.template.get('page')",
+    "tg.template.string": "tg.template.string('x')", "template:render": "tg.template.string('x'):render()", "template:text": "tg.template.string('x'):text()",
     "tg.try": "tg.try(function() end)", "tg.uuid": "tg.uuid()", "tg.on_signal": "tg.on_signal('SIGUSR1', print)", "tg.dns.flush": "tg.dns.flush()",
     "barrier.waiting": "o.barrier:waiting()", "channel.try_send": "o.channel:try_send(1)", "channel.try_recv": "o.channel:try_recv()",
     "channel.close": "tg.channel():close()", "channel.len": "o.channel:len()", "channel.capacity": "o.channel:capacity()",
@@ -851,7 +853,8 @@ return {
 
 @pytest.fixture(scope="module")
 def outcomes():
-    files = {"tidegate.lua": f'return {{ log = {{ access = "off" }}, timeouts = {{ drain = 0.1 }}, secrets = {{ "{"x" * 32}" }} }}', "a.txt": "line\n" * 10, "routes/index.lua": atomic_route()}
+    files = {"tidegate.lua": f'return {{ log = {{ access = "off" }}, timeouts = {{ drain = 0.1 }}, secrets = {{ "{"x" * 32}" }} }}', "a.txt": "line\n" * 10,
+             "templates/page.html": "x", "routes/index.lua": atomic_route()}
     with Server(files, loops=1) as server, server.connect() as conn:
         conn.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n")
         answer = conn.response()

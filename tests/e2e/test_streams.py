@@ -320,7 +320,7 @@ def test_F23_an_error_is_told_as_an_event(place):
         assert json.loads(got[1][1]) == problem
         if how != "abort":
             place.wait_log(r'"bytes_sent":\d+', since=since)
-        assert len(re.findall('"level":"error"', place.log[since:])) <= 1
+        assert len(re.findall(r'"level":"error".*"route":"GET /\w+/error"', place.log[since:])) <= 1
     assert place.ask("/").json() == {"ok": True}
 
 

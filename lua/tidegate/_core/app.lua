@@ -133,6 +133,43 @@ function Load:load_config(file, settings)
   return config
 end
 
+-- --- templates -----------------------------------------------------------------------------------------------------
+
+-- Names of templates that a file gives as literals.
+function Load:check_names(file, templates)
+  for _, row in ipairs(require("tidegate._pure.template_lexer").names(file.source)) do
+    local problem = templates.problem(row.name)
+    if problem then
+      local err = { message = problem, file = file.path }
+      err.line, err.column = caret_place(file.source, row.offset)
+      err.end_column = err.column + row.stop - row.offset
+      self:add(err)
+    end
+  end
+end
+
+function Load:load_templates(files)
+  local templates
+  if next(files) then
+    templates = require("tidegate._core.templates")
+    local compiled = templates.load(files, function(err)
+      if err.offset then
+        err.line, err.column = caret_place(files[err.file].source, err.offset)
+        err.end_column = err.column + err.stop - err.offset
+      end
+      self:add(err)
+    end)
+    for path, bytecode in pairs(compiled) do
+      self.compiled[path] = bytecode
+    end
+  end
+  for path, file in pairs(self.by_path) do
+    if file.source and not files[path] and file.source:find("tg.template", 1, true) then
+      self:check_names(file, templates or require("tidegate._core.templates"))
+    end
+  end
+end
+
 -- --- groups and specs ----------------------------------------------------------------------------------------------
 
 -- Adds the keys of `own` to a copy of what is inherited. `prefix` are the keys under which they stand in the file.
@@ -349,7 +386,7 @@ return function(core, grants, sandbox, loader)
       compiled = {}, groups = {}, group_files = {}, routes = {},
     }, Load)
     local config_file
-    local route_files = {}
+    local route_files, templates = {}, {}
     local ordered = {}
     for index, file in ipairs(files) do
       ordered[index] = file
@@ -366,10 +403,13 @@ return function(core, grants, sandbox, loader)
         load.group_files[file.path:match("^(.*)/[^/]*$") or ""] = file
       elseif given.kind == "route" and not is_hidden(file.path) then
         route_files[#route_files + 1] = file
+      elseif given.kind == "template" then
+        templates[file.path] = file
       elseif given.kind == "lib" then
         loader.set_file(file.path, load:compile(file))
       end
     end
+    load:load_templates(templates)
     load.config = load:load_config(config_file, core.load_settings())
     core.secrets, load.config.secrets = load.config.secrets, nil -- for _core/cookies.lua alone
     apply_grants(load.config.grants)

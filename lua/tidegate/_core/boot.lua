@@ -16,6 +16,7 @@ return function(core)
   local sandbox = require("tidegate._core.sandbox")(core, grants, tg)
   local loader = require("tidegate._core.require")(core, grants, sandbox, tg)
   sandbox.seal()
+  core.env = sandbox.env
 
   local app, site
   local function load_app(files, opts)

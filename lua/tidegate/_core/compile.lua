@@ -70,47 +70,63 @@ local function syntax_error(source, name, problem)
   return err.column and err or mark_line(err, source)
 end
 
-local gset -- the opcode of a write to a global, learnt from a chunk that does nothing else
+local writes, reads = {}, {} -- opcodes of globals, each learnt from a chunk that does nothing else
 
-local function learn_gset(util)
-  local chunk = loadstring("x = 1")
-  for pc = 1, 3 do
+local function learn(util, opcodes, text)
+  local chunk = loadstring(text)
+  for pc = 1, 2 do
     local instruction = util.funcbc(chunk, pc)
     local _, operand = pcall(util.funck, chunk, -(math.floor(instruction / 65536) % 65536) - 1)
     if operand == "x" then
-      return instruction % 256
+      opcodes[instruction % 256] = true
     end
   end
 end
 
--- What a function and those inside it assign to: calls `found(name, line)`.
+-- The globals of a function and of those inside it: calls `found(name, line)` at each of the opcodes.
+local function visit_globals(util, proto, opcodes, found)
+  local pc = 1
+  while true do
+    local instruction = util.funcbc(proto, pc)
+    if not instruction then
+      break
+    end
+    if opcodes[instruction % 256] then
+      found(util.funck(proto, -(math.floor(instruction / 65536) % 65536) - 1), util.funcinfo(proto, pc).currentline)
+    end
+    pc = pc + 1
+  end
+  local index = -1
+  while true do
+    local constant = util.funck(proto, index)
+    if constant == nil then
+      break
+    elseif type(constant) == "proto" then
+      visit_globals(util, constant, opcodes, found)
+    end
+    index = index - 1
+  end
+end
+
+-- What a function and those inside it assign to.
 local function global_writes(chunk, found)
   local util = require("jit.util")
-  gset = gset or learn_gset(util)
-  local function visit(proto)
-    local pc = 1
-    while true do
-      local instruction = util.funcbc(proto, pc)
-      if not instruction then
-        break
-      end
-      if instruction % 256 == gset then
-        found(util.funck(proto, -(math.floor(instruction / 65536) % 65536) - 1), util.funcinfo(proto, pc).currentline)
-      end
-      pc = pc + 1
-    end
-    local index = -1
-    while true do
-      local constant = util.funck(proto, index)
-      if constant == nil then
-        break
-      elseif type(constant) == "proto" then
-        visit(constant)
-      end
-      index = index - 1
-    end
+  if not next(writes) then
+    learn(util, writes, "x = 1")
   end
-  visit(chunk)
+  visit_globals(util, chunk, writes, found)
+end
+
+--- The globals that a function and those inside it read or assign to, some of them several times.
+--- @param chunk function
+--- @param found fun(name: string, line: integer)
+function M.globals(chunk, found)
+  local util = require("jit.util")
+  if not next(reads) then
+    learn(util, reads, "x = 1")
+    learn(util, reads, "return x")
+  end
+  visit_globals(util, chunk, reads, found)
 end
 
 --- Compiles a text into a function of the application's environment.

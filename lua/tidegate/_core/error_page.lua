@@ -18,7 +18,8 @@ end
 
 -- A file of the application, by its path inside it.
 local function source_of(path)
-  if not path:find("%.lua$") or path:find("^/") or path:find("..", 1, true) or path:find("%c") then
+  local is_ours = path:find("%.lua$") or path:find("^templates/")
+  if not is_ours or path:find("^/") or path:find("..", 1, true) or path:find("%c") then
     return nil
   end
   local text = core.read_file(core.app_dir .. "/" .. path)
@@ -28,6 +29,9 @@ end
 -- "routes/x.lua:3" -> file, line
 local function split(place)
   local file, line = place:match("^([^:]+%.lua):(%d+)")
+  if not file then
+    file, line = place:match("^(templates/[^:]+):(%d+)")
+  end
   return file, tonumber(line)
 end
 

@@ -26,14 +26,14 @@ local providers = {
 
 -- C modules that only the library itself opens.
 local internal = { handler = true, sync = true, calendar = true, random = true, signal = true, asset = true,
-  form = true, media = true, crypto = true, cookie = true, schema = true }
+  form = true, markup = true, media = true, crypto = true, cookie = true, schema = true }
 
 -- Awaitables that are functions of tg; the others are parts of something.
 local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
 local later = { "http", "url", "metrics", "cache",
-  "pg", "redis", "sqlite", "template", "proxy", "sort",
+  "pg", "redis", "sqlite", "proxy", "sort",
 }
 
 -- Names that earlier versions had, each with the one that has taken its place.

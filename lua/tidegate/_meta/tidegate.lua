@@ -720,6 +720,23 @@ function Task:join() end
 end
 
 do
+--- A template.
+---@class tidegate.Template
+---@field path string of its file
+local Template = {}
+
+--- An answer made by this template. It suspends where the template does.
+---@param data? table
+---@param opts? {status: integer, headers: table, type: string}
+function Template:render(data, opts) end
+
+--- The text that this template makes. It suspends where the template does.
+---@param data? table
+---@return string
+function Template:text(data) end
+end
+
+do
 --- A client with cookies and defaults of its own. `head` and `options` as methods, too.
 ---@class tidegate.TestClient
 ---@field cookies tidegate.CookieJar|nil
@@ -1390,6 +1407,39 @@ function security.bearer(options) end
 function security.oauth2(options) end
 
 tg.security = security
+end
+
+do
+--- HTML and other texts, made of templates with data. The files of `templates/` are compiled once a generation.
+---@class tidegate.template
+local template = {}
+
+--- An answer made by a template: `page` is the file templates/page.html. Raises `no_template` where there is none.
+--- It suspends where the template does.
+---@param name string
+---@param data? table what the template knows by name
+---@param opts? {status: integer, headers: table, type: string}
+function template.render(name, data, opts) end
+
+--- The text that a template makes, for a mail or a part of a page. It suspends where the template does.
+---@param name string
+---@param data? table
+---@return string
+function template.text(name, data) end
+
+--- A template by its name, to be used again and again.
+---@param name string
+---@return tidegate.Template
+function template.get(name) end
+
+--- A template of a text of yours; never of what a client has sent: a template runs Lua. It can include templates of the
+--- application. Raises `bad_template` with the line where it is malformed.
+---@param source string
+---@param name? string what errors call it; "text.html" where it is not given. Its ending says whether it is escaped
+---@return tidegate.Template
+function template.string(source, name) end
+
+tg.template = template
 end
 
 do

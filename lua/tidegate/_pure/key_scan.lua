@@ -236,4 +236,6 @@ function M.lookup(scan, path)
   return place
 end
 
+M.after_long, M.after_string = after_long, after_string
+
 return M

@@ -95,6 +95,36 @@ static void test_leaves_editors_and_private_names(void **state) {
   tg_bundle_free(bundle);
 }
 
+static void test_reads_all_of_templates_but_left_overs(void **state) {
+  struct temp_dir *dir = *state;
+  temp_dir_mkdir(dir, "routes");
+  temp_dir_mkdir(dir, "templates");
+  temp_dir_mkdir(dir, "templates/_parts");
+  temp_dir_mkdir(dir, "templates/folder.html");
+  static const char *const kept[] = {"templates/_page.html", "templates/_parts/row.html",
+                                     "templates/feed", "templates/folder.html/x.txt",
+                                     "templates/page.html"};
+  static const char *const left[] = {"templates/page.html~", "templates/#page.html#",
+                                     "templates/.page.html.swp", "templates/_parts/.x"};
+  for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) temp_dir_write(dir, left[i], "x");
+  for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) temp_dir_write(dir, kept[i], "y");
+  temp_dir_link(dir, "nobody@nowhere:1", "templates/.#lock.html");
+  struct tg_bundle *bundle = read_ok(dir);
+  assert_int_equal(bundle->count, sizeof kept / sizeof kept[0]);
+  for (size_t i = 0; i < bundle->count; i++) {
+    assert_string_equal(bundle->files[i].path, kept[i]);
+    assert_int_equal(bundle->files[i].kind, TG_FILE_TEMPLATE);
+  }
+  tg_bundle_free(bundle);
+  temp_dir_link(dir, "nowhere", "templates/broken.html");
+  assert_int_equal(mkfifo(temp_dir_path(dir, "templates/pipe"), 0600), 0);
+  read_faults(dir, NULL);
+  assert_int_equal(fault_count, 2);
+  assert_fault(0, "templates/broken.html", "leads nowhere");
+  assert_fault(1, "templates/pipe", "not a regular file");
+  free_faults();
+}
+
 static void test_keeps_nul_bytes_and_empty_files(void **state) {
   struct temp_dir *dir = *state;
   temp_dir_mkdir(dir, "routes");
@@ -203,6 +233,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_reads_config_routes_and_lib_in_order),
       TEST(test_leaves_editors_and_private_names),
+      TEST(test_reads_all_of_templates_but_left_overs),
       TEST(test_keeps_nul_bytes_and_empty_files),
       TEST(test_every_fault_is_told),
       TEST(test_missing_routes_is_a_fault),
