@@ -2,7 +2,9 @@
 local tg = require "tidegate"
 local S = tg.schema
 
-local Address = S.obj{ street = S.str{ min_len = 1 }, city = S.str{ min_len = 1 }, zip = S.str{ min_len = 5, max_len = 5 } }
+local Address = S.obj{
+  street = S.str{ min_len = 1 }, city = S.str{ min_len = 1 }, zip = S.str{ min_len = 5, max_len = 5 },
+}
 local Order = S.obj{
   name = S.str{ min_len = 1, max_len = 64 }, price = S.num{ gt = 0 }, count = S.int{ min = 1, max = 100 },
   size = S.enum{ "s", "m", "l" }, gift = S.bool, tags = S.array(S.str), address = Address,
