@@ -751,6 +751,9 @@ GOES_ON = {
     "tg.crypto.hmac": "tg.crypto.hmac('sha256', 'x', 'y')", "tg.crypto.hkdf": "tg.crypto.hkdf('sha256', 'x', '', '', 32)",
     "tg.crypto.equal": "tg.crypto.equal('x', 'y')", "tg.crypto.seal": "tg.crypto.seal(('x'):rep(32), 'y')",
     "tg.crypto.open": "tg.crypto.open(('x'):rep(32), 'y')",
+    "tg.middleware.trusted_hosts": "tg.middleware.trusted_hosts { '*' }", "tg.middleware.body_limit": "tg.middleware.body_limit(1)",
+    **{f"tg.middleware.{name}": f"tg.middleware.{name}()" for name in ("request_id", "cors", "https_redirect", "sessions", "etag", "server_timing",
+                                                                        "security_headers", "compress")},
     **{f"tg.crypto.{name}": f"tg.crypto.{name}('x')" for name in ("sha256", "sha384", "sha512", "sha1", "md5", "base64_encode", "base64_decode",
                                                                "base64url_encode", "base64url_decode", "hex", "unhex")},
 }

@@ -11,7 +11,8 @@ end
 
 M.misuse = misuse
 
--- An options table whose keys are all `known`, key -> type; an empty one where there is none.
+-- An options table whose keys are all `known`, key -> type ("string", "string|table"); an empty one where there is
+-- none.
 function M.options(name, opts, known)
   if opts == nil then
     return {}
@@ -26,8 +27,8 @@ function M.options(name, opts, known)
       end
       misuse(name .. ": no option '" .. tostring(key) .. "'"
         .. require("tidegate._pure.suggest").phrase(tostring(key), names, ""))
-    elseif type(value) ~= known[key] then
-      misuse(name .. ": the option '" .. key .. "' is a " .. known[key] .. ", got " .. type(value))
+    elseif type(value) ~= known[key] and not ("|" .. known[key] .. "|"):find("|" .. type(value) .. "|", 1, true) then
+      misuse(name .. ": the option '" .. key .. "' is a " .. known[key]:gsub("|", " or ") .. ", got " .. type(value))
     end
   end
   return opts

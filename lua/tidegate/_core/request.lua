@@ -22,6 +22,41 @@ local function check_taken(self)
   end
 end
 
+-- request -> { bytes that may still come, what raises when more do }; nil before the first limit.
+local limits
+
+local function read_limited(self)
+  local piece, limit = read(self), limits[self]
+  limit.left = limit.left - (piece and #piece or 0)
+  if limit.left < 0 then
+    return limit.refuse()
+  end
+  return piece
+end
+
+local function text_limited(self)
+  local pieces = {}
+  for piece in read_limited, self do
+    pieces[#pieces + 1] = piece
+  end
+  return table.concat(pieces)
+end
+
+-- The body may have so many bytes; reading more calls `refuse`, which raises. Of several limits the lowest counts.
+function M.limit(self, bytes, refuse)
+  local function refuse_it()
+    return refuse(bytes)
+  end
+  if bodies[self] then
+    return #bodies[self] > bytes and refuse_it() or nil
+  end
+  limits = limits or setmetatable({}, { __mode = "k" })
+  local old = limits[self]
+  if not old or old.left > bytes then
+    limits[self] = { left = bytes, refuse = refuse_it }
+  end
+end
+
 -- Takes the body for `by`: an iterator over its pieces; over the whole text where that was read before, which stays.
 function M.take(self, by)
   local text = bodies[self]
@@ -34,8 +69,9 @@ function M.take(self, by)
   end
   check_taken(self)
   takers[self] = by
+  local read_one = limits and limits[self] and read_limited or read
   return function()
-    return read(self)
+    return read_one(self)
   end
 end
 
@@ -46,7 +82,7 @@ function request:text()
   local text = bodies[self]
   if not text then
     check_taken(self)
-    text = read(self, true)
+    text = limits and limits[self] and text_limited(self) or read(self, true)
     bodies[self] = text
   end
   return text
