@@ -9,11 +9,12 @@
 #include "script/module.h"
 #include "script/vm.h"
 
-#define GZIP_BITS (16 + MAX_WBITS)
-#define MEMORY    8
-#define ROOM      ((size_t)16 * 1024)
-#define PIECE_MAX ((size_t)1 << 30) /* zlib counts in unsigned int */
-#define OBJECT    "tg.gzip"
+#define GZIP_BITS    (16 + MAX_WBITS)
+#define MEMORY       8
+#define ROOM         ((size_t)16 * 1024)
+#define SCRATCH_KEEP ((size_t)256 * 1024)
+#define PIECE_MAX    ((size_t)1 << 30) /* zlib counts in unsigned int */
+#define OBJECT       "tg.gzip"
 
 /// Functions of _core/kit_compress.lua; not for routes.
 TG_MODULE(gzip)
@@ -75,6 +76,7 @@ static int l_write(lua_State *L) {
   if (status) tg_error_throw(L, "out_of_memory", "gzip: no memory");
   struct tg_slice text = tg_buffer_slice(scratch);
   lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
+  if (scratch->cap > SCRATCH_KEEP) tg_buffer_deinit(scratch);
   return 1;
 }
 

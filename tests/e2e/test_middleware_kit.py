@@ -1,6 +1,8 @@
 """tg.middleware: the middleware that comes with the server, each with its options."""
 import gzip
+import hashlib
 import json
+import re
 import zlib
 
 import pytest
@@ -46,6 +48,8 @@ return {
   ["GET /etag/shape"] = { use = { kit.etag {} }, response = { a = tg.schema.int }, run = function(req) return { a = 1, secret = 2 } end },
   ["GET /gzip"] = { use = { kit.compress(), kit.etag() }, run = function(req) return { text = LONG } end },
   ["GET /gzip/blocking"] = { blocking = true, use = { kit.compress() }, run = function(req) return { text = LONG, role = tg.role } end },
+  ["GET /blocking"] = { blocking = true, use = { kit.sessions(), kit.etag(), kit.cors(), kit.body_limit(5), kit.request_id() },
+    run = function(req) req.ctx.session.n = (req.ctx.session.n or 0) + 1 return { n = req.ctx.session.n, body = req:text(), role = tg.role } end },
   ["GET /gzip/large"] = { use = { kit.compress { level = 1 } }, run = function(req) return LONG:rep(200) end },
   ["GET /gzip/small"] = { use = { kit.compress { min = 10 } }, run = function(req) return ("x"):rep(tonumber(req.query.n)) end },
   ["GET /gzip/png"] = { use = { kit.compress() }, run = function(req) return tg.bytes(LONG, "image/png") end },
@@ -54,6 +58,10 @@ return {
   ["GET /gzip/keep"] = { use = { kit.compress() }, run = function(req) return 200, LONG, { ["cache-control"] = "max-age=1, No-Transform" } end },
   ["GET /gzip/part"] = { use = { kit.compress() }, run = function(req) return 206, LONG end },
   ["GET /gzip/stream"] = { use = { kit.compress() }, run = function(req) return tg.stream(pieces, { type = "text/plain", length = 8 + 1 + #LONG - 1 }) end },
+  ["GET /gzip/at-once"] = { use = { kit.compress() }, run = function(req)
+    local text = tg.random_bytes(1000):rep(tonumber(req.query.n) / 1000)
+    return tg.stream(function(out) out:write(text) out:write(tg.crypto.sha256(text)) end, { type = "text/plain" })
+  end },
   ["GET /gzip/twice"] = { use = { kit.compress(), kit.compress() }, run = function(req) return LONG end },
   ["GET /gzip/events"] = { use = { kit.compress { min = 0, types = { "*/*" } } }, run = function(req) return tg.sse(events) end },
   ["GET /gzip/lines"] = { use = { kit.compress() }, run = function(req) return tg.json_lines(function(out) out:send({ a = 1 }) out:flush() out:send({ a = 2 }) end) end },
@@ -126,8 +134,9 @@ def test_F26_redirects_to_https(kit):
         conn.send(request(target="/https/none", host="[::1]:80", fields=[("X-Forwarded-Proto", "https")]))
         answer = conn.response()
         assert (answer.status, answer.header("location")) == (308, "https://[::1]:8443/https/none")
-    answer = kit.ask("/https", fields=[("X-Forwarded-Proto", "HTTPS")])
-    assert (answer.status, answer.header("strict-transport-security")) == (200, "max-age=60")
+    for scheme, status, hsts in (("HTTPS", 200, "max-age=60"), ("https, http", 200, "max-age=60"), ("http, https", 307, None), ("httpsx", 307, None)):
+        answer = kit.ask("/https", fields=[("X-Forwarded-Proto", scheme)])
+        assert (answer.status, answer.header("strict-transport-security")) == (status, hsts), scheme
 
 
 def test_F26_server_timing(kit):
@@ -338,6 +347,17 @@ def test_F26_gzip_of_much_and_on_a_worker(kit):
     assert json.loads(unpacked(kit.ask("/gzip/blocking", fields=GZIP)))["role"] == "worker"
 
 
+def test_F26_the_same_on_workers(kit):
+    jar = Jar(kit, "/blocking")
+    assert [jar.ask().json() for _ in range(2)] == [{"n": 1, "body": "", "role": "worker"}, {"n": 2, "body": "", "role": "worker"}]
+    answer = kit.ask("/blocking", body=b"12345")
+    assert answer.header("access-control-allow-origin") == "*" and answer.header("x-request-id") and answer.json()["body"] == "12345"
+    assert kit.ask("/blocking", body=b"12345", fields=[("If-None-Match", answer.header("etag"))]).status == 304
+    with kit.connect() as conn:
+        conn.send(b"GET /blocking HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n123456\r\n0\r\n\r\n")
+        assert conn.response().status == 413
+
+
 @pytest.mark.parametrize("accept, packed", [("gzip", True), ("GZIP;q=0.1", True), ("*", True), ("br, *;q=0.5", True), ("gzip;q=1, identity;q=0.5", True),
                                             ("gzip;q=0", False), ("br", False), ("identity", False), ("*, gzip;q=0", False), ("gzip;q=0.5, identity", False), ("", False)])
 def test_F26_gzip_by_what_the_client_takes(kit, accept, packed):
@@ -366,6 +386,12 @@ def test_F26_gzip_of_streams(kit):
     assert unpacked(answer) == b"line of a file\n" * 500 and answer.header("etag").startswith("W/") and answer.header("accept-ranges") is None
     head = kit.ask("/gzip/file", "HEAD", fields=GZIP)
     assert (head.header("content-encoding"), head.header("content-length")) == ("gzip", None)
+
+
+@pytest.mark.parametrize("size", [262000, 263000, 1000000])
+def test_F26_gzip_of_much_that_is_written_at_once(kit, size):
+    text = unpacked(kit.ask(f"/gzip/at-once?n={size}", fields=GZIP))
+    assert len(text) == size + 32 and hashlib.sha256(text[:-32]).digest() == text[-32:]
 
 
 def chunk(conn):
@@ -398,6 +424,32 @@ def test_F26_a_stream_that_fails_is_cut_off(kit):
     with kit.connect() as conn:
         conn.send(request(target="/gzip/broken", fields=GZIP))
         assert not conn.read_to_end().endswith(b"0\r\n\r\n")
+
+
+# --- hostile input --------------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    request(target="/https?a=%0d%0aX-Evil:%201"), request(target="/https/%0d%0aX-Evil:1"), request(target="/https", host='a"b<c>'),
+    request(target="/https", host="a@evil.example"), request(target="/https", host=""), request(target="/https", host="a:b:c"),
+    request(target="//evil.example/https"), request(target="/https", fields=[("X-Forwarded-Proto", "https\x80\xff")]),
+    request(target="/id/taken", fields=[("X-Id", "a\x80\xff%0d%0aX-Evil: 1")]), request(target="/cors/fn?who=%0d%0aX-Evil:1", fields=[("Origin", "https://\x80")]),
+    request("OPTIONS", "/cors/fn?who=c", [("Origin", "https://c"), ("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "a\x80,%0d%0aX-Evil: 1")]),
+    request("OPTIONS", "/cors/list", [("Origin", "https://a.example\rX-Evil: 1"), ("Access-Control-Request-Method", "PUT")]),
+    request(target="/etag", fields=[("If-None-Match", 'W/"' + "x" * 3000)]), request(target="/gzip", fields=[("Accept-Encoding", "gzip;q=" + "9" * 500)]),
+    request("POST", "/session/set/a/%0d%0aSet-Cookie:%20evil=1"), request("POST", "/session/set/%00%ff/%00%ff%22"),
+    request("OPTIONS", "*", [("Origin", "https://c"), ("Access-Control-Request-Method", "GET")]),
+]
+
+
+@pytest.mark.parametrize("raw", HOSTILE)
+def test_F26_nothing_of_the_request_becomes_a_header(kit, raw):
+    """What comes out is whole, parses, and has no field that nobody has set; the server lives."""
+    with kit.connect() as conn:
+        conn.send(raw)
+        answer = conn.response()
+    assert answer.header("x-evil") is None and not [line for line in answer.all("set-cookie") if line.startswith("evil")]
+    assert not re.match(r"https://[^/]*(@|evil)", answer.header("location") or ""), answer
+    assert kit.ask("/id").status == 200
 
 
 # --- options --------------------------------------------------------------------------------------------------------

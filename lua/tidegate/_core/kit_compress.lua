@@ -56,8 +56,19 @@ end
 local Out = {}
 Out.__index = Out
 
+local function last_piece(bytes)
+  return bytes:sub(#bytes - (#bytes - 1) % PIECE)
+end
+
 local function pass(self, bytes, mode)
-  local ready = gzip.write(self.object, bytes, mode)
+  for first = 1, #bytes - PIECE, PIECE do
+    local ready = gzip.write(self.object, bytes:sub(first, first + PIECE - 1), "more")
+    if ready ~= "" then
+      self.below:write(ready)
+    end
+    tg.yield()
+  end
+  local ready = gzip.write(self.object, #bytes > PIECE and last_piece(bytes) or bytes, mode)
   if ready ~= "" then
     return self.below:write(ready)
   end

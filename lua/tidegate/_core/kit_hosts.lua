@@ -63,8 +63,8 @@ function M.https(opts)
   local hsts = kit.check_whole(what, "hsts", opts.hsts, 0, 2 ^ 31)
   hsts = hsts and ("max-age=%d"):format(hsts)
   return function(req, next)
-    local scheme = header and req.headers[header] or req.scheme
-    if scheme:lower() == "https" then
+    local scheme = header and req.headers[header] or req.scheme -- of several proxies, the first one says it
+    if scheme:lower():find("^%s*https%f[^%w]") then
       local res = next()
       res.headers["strict-transport-security"] = res.headers["strict-transport-security"] or hsts
       return res
