@@ -8,6 +8,7 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/log_record.h"
@@ -203,8 +204,11 @@ void tg_handler_start(struct tg_vm *vm, struct tg_exchange *exchange, int run_re
     return;
   }
   bool concluded = false;
-  *handling = (struct tg_handling){
-      .exchange = exchange, .vm = vm, .concluded = &concluded, .after_ref = LUA_NOREF};
+  memset(handling, 0, offsetof(struct tg_handling, scope));
+  handling->exchange = exchange;
+  handling->vm = vm;
+  handling->concluded = &concluded;
+  handling->after_ref = LUA_NOREF;
   tg_scope_init(&handling->scope, vm, vm->root);
   handling->scope.owner = handling->scope.exchange = handling;
   handling->scope.due = exchange->started + exchange->route->timeout; /* armed when it suspends */

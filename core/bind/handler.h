@@ -14,7 +14,6 @@
 struct tg_handling {
   struct tg_exchange *exchange;
   struct tg_vm *vm;
-  struct tg_scope scope;
   struct tg_task *task;              /* the handler's own; NULL when it has ended */
   struct tg_exchange_ticket *ticket; /* what req and out find the exchange by; NULL before */
   struct tg_failure *failure;        /* what is to be answered instead; else NULL */
@@ -23,6 +22,7 @@ struct tg_handling {
   bool *concluded;                   /* told to tg_handler_start while that runs; else NULL */
   struct tg_websocket *websocket;    /* HTTP was left for it; else NULL */
   int after_ref;                     /* list of req:after functions, or LUA_NOREF */
+  struct tg_scope scope;             /* the last: all before it begins cleared */
 };
 
 /* Begins the handling: `run_ref` is the registry reference of what _core/entry.lua has prepared of

@@ -86,7 +86,7 @@ static tg_status write_member(struct tg_json_encoder *enc, const struct tg_json_
   tg_status status = enc->pretty ? put_line(enc) : TG_OK;
   size_t start = tg_buffer_size(enc->out);
   if (!status) status = tg_json_put_string(enc, frame->key.ptr, frame->key.len);
-  if (!status) status = tg_json_put(enc, ": ", enc->pretty ? 2 : 1);
+  if (!status) status = enc->pretty ? tg_json_put(enc, ": ", 2) : tg_json_put_char(enc, ':');
   if (!status) status = tg_json_put_value(enc);
   if (!status && enc->sorted) status = note_member(enc, members, frame->key, start);
   return status;
@@ -97,7 +97,7 @@ static tg_status write_object(struct tg_json_encoder *enc, struct tg_json_frame 
   lua_State *L = enc->L;
   int table = lua_gettop(L) - 2;
   struct members members = {0};
-  tg_status status = tg_json_put(enc, "{", 1);
+  tg_status status = tg_json_put_char(enc, '{');
   for (bool more = true; more && !status;) {
     if (lua_type(L, -2) != LUA_TSTRING) {
       frame->key = (struct tg_slice){0};
@@ -109,7 +109,7 @@ static tg_status write_object(struct tg_json_encoder *enc, struct tg_json_frame 
     lua_pop(L, 1);
     if (status) break;
     more = lua_next(L, table);
-    if (more) status = tg_json_put(enc, ",", 1);
+    if (more) status = tg_json_put_char(enc, ',');
   }
   if (!status && enc->sorted) status = sort_members(enc, &members);
   free(members.list);
@@ -144,7 +144,7 @@ static tg_status write_array(struct tg_json_encoder *enc, struct tg_json_frame *
   tg_status status = measure_array(enc, &length);
   for (size_t i = 1; i <= length && !status; i++) {
     frame->index = i;
-    status = tg_json_put(enc, i == 1 ? "[" : ",", 1);
+    status = tg_json_put_char(enc, i == 1 ? '[' : ',');
     if (!status && enc->pretty) status = put_line(enc);
     if (status) break;
     lua_rawgeti(L, table, (int)i);
@@ -177,7 +177,7 @@ static tg_status write_table(struct tg_json_encoder *enc) {
   enc->depth--;
   if (!status && enc->pretty) status = put_line(enc);
   enc->frame = frame.up;
-  return status ? status : tg_json_put(enc, array ? "]" : "}", 1);
+  return status ? status : tg_json_put_char(enc, array ? ']' : '}');
 }
 
 tg_status tg_json_put_value(struct tg_json_encoder *enc) {

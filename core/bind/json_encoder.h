@@ -58,6 +58,14 @@ static inline tg_status tg_json_put(struct tg_json_encoder *enc, const char *tex
   return TG_OK;
 }
 
+static inline tg_status tg_json_put_char(struct tg_json_encoder *enc, char c) {
+  tg_status status = tg_json_room(enc, 1);
+  if (status) return status;
+  *tg_buffer_tail(enc->out) = c;
+  tg_buffer_wrote(enc->out, 1);
+  return TG_OK;
+}
+
 /* Writes what is on top of the stack: a string given apart, anything that is no table, anything.
  * None of them throws. A table's inside may be left on the stack on failure. */
 TG_MUST_CHECK tg_status tg_json_put_string(struct tg_json_encoder *enc, const char *ptr,

@@ -165,25 +165,50 @@ static tg_status put_string_rest(struct tg_json_encoder *enc, const char *ptr, s
     }
   }
   if (!status) status = tg_json_put(enc, ptr + run, i - run);
-  return status ? status : tg_json_put(enc, "\"", 1);
+  return status ? status : tg_json_put_char(enc, '"');
+}
+
+/* Copies the text while it stands for itself: all of it, or no further than where it does not. The
+ * last word may overlap the one before it. */
+static inline size_t copy_plain(char *to, const char *ptr, size_t len) {
+  uint64_t word;
+  size_t i = 0;
+  for (; len - i >= 8; i += 8) {
+    memcpy(&word, ptr + i, 8);
+    if (is_special(word)) return i;
+    memcpy(to + i, &word, 8);
+  }
+  if (i == len) return len;
+  if (len >= 8) {
+    memcpy(&word, ptr + len - 8, 8);
+    if (is_special(word)) return i;
+    memcpy(to + len - 8, &word, 8);
+    return len;
+  }
+  if (len >= 4) {
+    uint32_t first, last;
+    memcpy(&first, ptr, 4);
+    memcpy(&last, ptr + len - 4, 4);
+    if (is_special((uint64_t)first << 32 | last)) return 0;
+    memcpy(to, &first, 4);
+    memcpy(to + len - 4, &last, 4);
+    return len;
+  }
+  for (; i < len && is_plain((unsigned char)ptr[i]); i++) to[i] = ptr[i];
+  return i;
 }
 
 tg_status tg_json_put_string(struct tg_json_encoder *enc, const char *ptr, size_t len) {
   tg_status status = tg_json_room(enc, len + 2);
   if (status) return status;
-  char *start = tg_buffer_tail(enc->out), *p = start;
-  *p++ = '"';
-  size_t i = 0;
-  for (; len - i >= 8; i += 8, p += 8) {
-    uint64_t word;
-    memcpy(&word, ptr + i, 8);
-    if (is_special(word)) break;
-    memcpy(p, &word, 8);
-  }
-  while (i < len && is_plain((unsigned char)ptr[i])) *p++ = ptr[i++];
-  if (TG_LIKELY(i == len)) *p++ = '"';
-  tg_buffer_wrote(enc->out, (size_t)(p - start));
-  return i == len ? TG_OK : put_string_rest(enc, ptr, i, len);
+  char *to = tg_buffer_tail(enc->out);
+  to[0] = '"';
+  size_t copied = copy_plain(to + 1, ptr, len);
+  tg_buffer_wrote(enc->out, 1 + copied);
+  if (TG_UNLIKELY(copied < len)) return put_string_rest(enc, ptr, copied, len);
+  to[1 + len] = '"';
+  tg_buffer_wrote(enc->out, 1);
+  return TG_OK;
 }
 
 /* --- scalars --- */

@@ -11,7 +11,7 @@
 
 #define REGION     (1024u * 1024)
 #define CARVED     4096u /* bytes that are carved at once */
-#define DIRTY_MOST 16u   /* spare slabs whose pages are kept: the next wave of garbage needs them */
+#define DIRTY_MOST 96u   /* spare slabs whose pages are kept: the next wave of garbage needs them */
 
 struct tg_heap_region {
   struct tg_heap_region *older;
