@@ -111,23 +111,33 @@ local function known_names(kind)
   return out
 end
 
--- Takes the options into `data`.
-local function take_options(data, opts, what)
-  if type(opts) ~= "table" or getmetatable(opts) ~= nil then
-    misuse(("%s: options are a table, got %s"):format(what, M.shown(opts)))
-  end
-  local own = M.options[data.kind]
+-- Says what is wrong with the first option, by name, that is not right.
+local function refuse_option(own, kind, opts, what)
   for _, key in ipairs(sorted_keys(opts)) do
     local check = common[key] or own[key]
     if not check then
-      local hint = suggest.phrase(tostring(key), known_names(data.kind))
+      local hint = suggest.phrase(tostring(key), known_names(kind))
       misuse(("%s: no option '%s'%s"):format(what, tostring(key), hint))
     end
     local wanted = check(opts[key])
     if wanted then
       misuse(("%s: %s must be %s, got %s"):format(what, key, wanted, M.shown(opts[key])))
     end
-    data[key] = opts[key]
+  end
+end
+
+-- Takes the options into `data`.
+local function take_options(data, opts, what)
+  if type(opts) ~= "table" or getmetatable(opts) ~= nil then
+    misuse(("%s: options are a table, got %s"):format(what, M.shown(opts)))
+  end
+  local own = M.options[data.kind]
+  for key, value in pairs(opts) do
+    local check = common[key] or own[key]
+    if not check or check(value) then
+      refuse_option(own, data.kind, opts, what)
+    end
+    data[key] = value
   end
 end
 
@@ -171,11 +181,15 @@ end
 
 -- A default is kept as the schema makes it: with its own defaults filled in. An empty list needs no items, which S.lazy
 -- may not know yet.
+local any_list -- made when it is needed first
+
 local function check_default(data, what)
   local is_list = data.kind == "array" and type(data.default) == "table" and next(data.default) == nil
   if is_list and (data.min_len or 0) == 0 and not data.check then
-    local any_list = make({ kind = "array", item = make({ kind = "any" }) })
+    any_list = any_list or make({ kind = "array", item = make({ kind = "any" }) })
     data.default = require("tidegate._core.schema_program").run(any_list, data.default)
+    return
+  elseif data.kind == "bool" and type(data.default) == "boolean" and not data.check then
     return
   end
   local plain = {}
