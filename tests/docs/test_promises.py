@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNTS = {"A": 7, "T": 6, "P": 7, "H": 22, "N": 4, "O": 4, "S": 2, "L": 7, "X": 3, "G": 2, "D": 2}
+COUNTS = {"F": 30, "A": 7, "T": 6, "P": 7, "H": 22, "N": 4, "O": 4, "S": 2, "L": 7, "X": 3, "G": 2, "D": 2}
 CODES = [f"{letter}{n}" for letter, last in COUNTS.items() for n in range(1, last + 1)]
-CODE = re.compile(r"(?<![A-Za-z0-9])([ATPHNOSLXGD]\d{1,2})(?![A-Za-z0-9])")
+CODE = re.compile(r"(?<![A-Za-z0-9])([FATPHNOSLXGD]\d{1,2})(?![A-Za-z0-9])")
 PAGE = ROOT / "docs"
 
 
