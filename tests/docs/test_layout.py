@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = {"CMakeLists.txt", "CMakePresets.json", "core", "lua", "routes", "examples", "tests", "docs", "README.md", "dev", "LICENSE"}
-EXAMPLES = ("hello", "twelve_cities", "burgers", "upload", "sse_clock", "todo", "files")
+EXAMPLES = ("hello", "twelve_cities", "burgers", "upload", "sse_clock", "todo", "files", "board")
 
 
 def files():
