@@ -108,6 +108,10 @@ class Browser:
         self._do(f"/element/{element[ELEMENT]}/clear")
         self._do(f"/element/{element[ELEMENT]}/value", text=text)
 
+    def attach(self, selector, path):
+        """Chooses a file for an input."""
+        self._do(f"/element/{self.wait_for(selector)[ELEMENT]}/value", text=str(path))
+
     def text(self, selector):
         return self.run("return arguments[0].textContent", self.wait_for(selector))
 
