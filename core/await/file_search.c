@@ -117,7 +117,7 @@ static tg_status take_twin(struct tg_file_search *search, const char *path, bool
   char name[TG_FILE_PATH_MAX + 8];
   for (unsigned i = 0; i < search->coding_count; i++) {
     enum tg_file_coding coding = search->codings[i];
-    struct stat st;
+    struct stat st = {0};
     int fd;
     int len = snprintf(name, sizeof name, "%s%s", path, codings[coding].ending);
     if (len < 0 || (size_t)len >= sizeof name) continue;

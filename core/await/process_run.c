@@ -261,7 +261,7 @@ static tg_status begin(struct run_op *run, struct tg_program *program, struct tg
   program->owner = run;
   program->started = on_started;
   program->ended = on_ended;
-  tg_status status = text.len ? tg_buffer_append(&run->text, text.ptr, text.len) : TG_OK;
+  tg_status status = run->has_input ? tg_buffer_append(&run->text, text.ptr, text.len) : TG_OK;
   return status ? status : tg_program_start(program);
 }
 

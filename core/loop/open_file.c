@@ -80,11 +80,10 @@ void tg_open_file_release(struct tg_loop *loop, struct tg_open_file *file) {
   close(fd);
 }
 
-static ssize_t read_some(const struct tg_open_file *file, uint64_t at, char *out, size_t len,
+static ssize_t read_some(const struct tg_open_file *file, uint64_t at, const struct iovec *piece,
                          bool quick) {
-  struct iovec piece = {.iov_base = out, .iov_len = len};
   ssize_t n;
-  do n = preadv2(file->fd, &piece, 1, (off_t)at, quick ? RWF_NOWAIT : 0);
+  do n = preadv2(file->fd, piece, 1, (off_t)at, quick ? RWF_NOWAIT : 0);
   while (n < 0 && errno == EINTR);
   return n;
 }
@@ -93,7 +92,8 @@ ptrdiff_t tg_open_file_read(const struct tg_open_file *file, uint64_t at, char *
                             bool quick) {
   size_t got = 0;
   while (got < len) {
-    ssize_t n = read_some(file, at + got, out + got, len - got, quick);
+    struct iovec piece = {.iov_base = out + got, .iov_len = len - got};
+    ssize_t n = read_some(file, at + got, &piece, quick);
     if (n < 0 && quick && errno == EOPNOTSUPP && is_memory(kind_of(file->fd))) {
       quick = false;
       continue;

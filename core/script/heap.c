@@ -140,6 +140,7 @@ void *tg_heap_take_slow(struct tg_heap *heap, unsigned index) {
     if (!slab->free) carve(slab);
   }
   struct tg_heap_piece *piece = slab->free;
+  TG_CHECK(piece); /* an empty slab has room for the largest piece */
   slab->free = piece->next;
   slab->live++;
   return piece;

@@ -281,7 +281,8 @@ local M = {}
 M.inner = tg.dep(function() return "real" end)
 M.outer = tg.dep { needs = { i = M.inner }, run = function(_, d) return "outer(" .. d.i .. ")" end }
 M.away = tg.dep { blocking = true, run = function() return "worker" end }
-M.other = tg.dep(function() return "another" end)
+M.other = tg.dep { needs = { w = tg.dep(function() return "another" end) }, run = function(_, d) return d.w end }
+M.user = tg.dep { needs = { db = tg.dep(function() error("there is no database here") end) }, run = function() return "nobody" end }
 return M
 """
 DEP_ROUTES = """
@@ -289,6 +290,7 @@ local d = require "d"
 return {
   ["GET /inner"] = { deps = { v = d.inner }, run = function(req) return req.deps.v end },
   ["GET /outer"] = { deps = { v = d.outer }, run = function(req) return req.deps.v end },
+  ["GET /user"] = { deps = { v = d.user }, run = function(req) return req.deps.v end },
   ["GET /away"] = { deps = { v = d.away }, run = function(req) return req.deps.v end },
 }
 """
@@ -317,6 +319,12 @@ def test_F10_an_override_replaces_a_dependency_everywhere_until_its_test_ends(tm
       tg.test.override(d.inner, d.other)
       assert.equal("outer(another)", get("outer"))
     end)
+    it("what only it needs does not run", function()
+      tg.test.override(d.user, fake "Grace")
+      assert.equal("Grace", get("user"))
+      tg.test.override(d.user, "Ada")
+      assert.equal("Ada", get("user"))
+    end)
     it("of a client", function()
       assert.equal("outer(c)", get("outer", tg.test.client { override = { [d.inner] = fake "c" } }))
     end)
@@ -339,7 +347,7 @@ def test_F10_an_override_replaces_a_dependency_everywhere_until_its_test_ends(tm
     write_app(tmp_path, {"lib/d.lua": DEPS, "routes/index.lua": DEP_ROUTES, "tests/a_spec.lua": spec})
     found = rows(folder=tmp_path)
     assert found.pop("fails")["status"] == "failed"
-    assert len(found) == 9 and {row["status"] for row in found.values()} == {"passed"}, found
+    assert len(found) == 10 and {row["status"] for row in found.values()} == {"passed"}, found
 
 
 # --- examples -----------------------------------------------------------------------------------------------------

@@ -238,12 +238,13 @@ end
 --- @param bad fun(message: string, key: string)
 --- @return table plan { steps, names, params, provides }
 function M.plan(deps, bad)
-  local plan = { steps = {}, names = {}, params = {}, state = {}, bad = bad, provides = false }
+  local plan = { steps = {}, roots = {}, names = {}, params = {}, state = {}, bad = bad, provides = false }
   for _, name in ipairs(sorted_keys(deps)) do
     local dep = deps[name]
     local label = type(name) == "number" and ("deps[%d]"):format(name) or tostring(name)
     if M.is(dep) then
       local step = add(plan, dep, label, {})
+      plan.roots[#plan.roots + 1] = step
       if type(name) == "string" then
         plan.names[#plan.names + 1] = { name = name, step = step }
       end
@@ -273,16 +274,48 @@ local function away(step)
 end
 
 -- tests: what stands for the dependency meanwhile
-local function replaced(step)
-  local fake = core.overrides and core.overrides[step.dep]
+local function replaced(step, state)
+  local fake = core.overrides[step.dep]
   if fake == nil then
     return step
   elseif M.is(fake) then
-    return { dep = fake, run = fake.run, provides = fake.provides, needs = step.needs, label = step.label }
+    local plan = M.plan({ value = fake }, error)
+    return { dep = fake, needs = {}, here = true, run = function(req)
+      return M.run(plan, req, state).value
+    end }
   elseif type(fake) == "function" then
     return { dep = step.dep, run = fake, provides = speaks_of_provide(fake), needs = step.needs, here = true }
   end
-  return { dep = step.dep, run = function() return fake end, needs = step.needs, here = true }
+  return { dep = step.dep, run = function() return fake end, needs = {}, here = true }
+end
+
+-- What is needed while some are replaced: what only these need does not run.
+local function wanted_steps(plan)
+  local wanted = {}
+  local function want(step)
+    if not wanted[step] then
+      wanted[step] = true
+      for _, need in ipairs(core.overrides[step.dep] == nil and step.needs or {}) do
+        if need.step then
+          want(need.step)
+        end
+      end
+    end
+  end
+  for _, step in ipairs(plan.roots) do
+    want(step)
+  end
+  return wanted
+end
+
+local function run_step(step, index, req, values, state)
+  local needs = needs_of(step, values, state.params)
+  if away(step) and not step.here then
+    return require("tidegate._core.dep_worker").open(step, index, req, needs, state)
+  elseif step.provides then
+    return open(step, req, needs, state.openings)
+  end
+  return step.run(req, needs)
 end
 
 --- Runs the plan for a request: the table that becomes req.deps. ⏸
@@ -292,17 +325,12 @@ end
 --- @return table deps
 function M.run(plan, req, state)
   local values = {}
+  local wanted = core.overrides and wanted_steps(plan)
   for index, step in ipairs(plan.steps) do
-    if core.overrides then
-      step = replaced(step)
-    end
-    local needs = needs_of(step, values, state.params)
-    if away(step) and not step.here then
-      values[index] = require("tidegate._core.dep_worker").open(step, index, req, needs, state)
-    elseif step.provides then
-      values[index] = open(step, req, needs, state.openings)
-    else
-      values[index] = step.run(req, needs)
+    if not wanted then
+      values[index] = run_step(step, index, req, values, state)
+    elseif wanted[step] then
+      values[index] = run_step(replaced(step, state), index, req, values, state)
     end
   end
   local out = {}
