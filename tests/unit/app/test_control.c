@@ -75,7 +75,8 @@ static int setup(void **state) {
   fixture->options.dir = fixture->dir->path;
   fixture->process.options = &fixture->options;
   fixture->process.main_pid = getpid();
-  fixture->generation.route_count = 3;
+  fixture->generation.route_count = 5;
+  fixture->generation.own_count = 3;
   fixture->process.current = &fixture->generation;
   *state = fixture;
   if (tg_loop_init(&fixture->process.control, 0) != TG_OK) return -1;
