@@ -318,8 +318,8 @@ def test_F23_an_error_is_told_as_an_event(place):
         got = events(broken_off(place, f"{place.at}/error?how={how}"))
         assert [kind for kind, _, _ in got] == ["message", "error"], got
         assert json.loads(got[1][1]) == problem
-        if how != "abort":
-            place.wait_log(r'"bytes_sent":\d+', since=since)
+        if how != "abort":  # until the line of this very request is there
+            place.wait_log(r'"route":"GET /\w+/error".*"bytes_sent":\d+', since=since)
         assert len(re.findall(r'"level":"error".*"route":"GET /\w+/error"', place.log[since:])) <= 1
     assert place.ask("/").json() == {"ok": True}
 
