@@ -135,8 +135,8 @@ RETURNS = {
 }
 
 
-def route_file(table, prelude=""):
-    lines = ['local tg = require "tidegate"', prelude, "return {"]
+def route_file(table, prelude="", defaults=""):
+    lines = ['local tg = require "tidegate"', prelude, "return { " + defaults]
     for name, code in table.items():
         # The one line of the user that the log has to name is the line of the key.
         lines.append(f'["GET /{name}"] = function(req) {code} end,')
@@ -158,7 +158,8 @@ FILES = {
     "routes/loops.lua": route_file(LOOPS),
     "routes/patterns.lua": route_file(PATTERNS),
     "routes/bombs.lua": route_file(BOMBS),
-    "routes/recursions.lua": route_file(RECURSIONS),
+    # The sanitizers' allocator is slow: with the usual budget some would end by that, and not at their depth.
+    "routes/recursions.lua": route_file(RECURSIONS, defaults=f"cpu = {6 * CPU}," if SANITIZER else ""),
     "routes/returns.lua": route_file(RETURNS),
     "routes/odd.lua": r"""
 local tg = require "tidegate"
