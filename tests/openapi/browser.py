@@ -113,7 +113,9 @@ class Browser:
         self._do(f"/element/{self.wait_for(selector)[ELEMENT]}/value", text=str(path))
 
     def text(self, selector):
-        return self.run("return arguments[0].textContent", self.wait_for(selector))
+        """In one step, since a page may load itself anew between finding an element and reading it."""
+        script = "const found = document.querySelector(arguments[0]); return found && [found.textContent]"
+        return until(lambda: self.run(script, selector), deadline=3 * DEADLINE, what=selector)[0]
 
     def screenshot(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
