@@ -313,7 +313,8 @@ def test_192_root_gives_its_rights_up():
     with as_nobody(files, loops=2) as server:
         assert rights(serving_pid(server.process.pid)) == {(*[str(NOBODY)] * 3, 0, 0)}
         assert server.ask("/").json() == {"uid": NOBODY}
-        assert f'"uid":{NOBODY}' in server.log and '"uid":0' not in server.log
+        server.wait_log(f'"uid":{NOBODY}')
+        assert '"uid":0' not in server.log
 
 
 @only_root

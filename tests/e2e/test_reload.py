@@ -356,8 +356,9 @@ def test_worker_routes_change_too():
 def test_dev_watches_and_says_where(tmp_path):
     with Server({"routes/hello.lua": HELLO.format(1)}, verb="dev", loops=1, workers=1) as server:
         assert version(server) == 1
-        assert f"http://127.0.0.1:{server.port}" in server.log
-        assert "routes" in server.log and "tidegate run" in server.log
+        server.wait_log(f"http://127.0.0.1:{server.port}")
+        server.wait_log("routes")
+        server.wait_log("tidegate run")
         server.write("routes/hello.lua", HELLO.format(2))
         becomes(server, 2)
 
