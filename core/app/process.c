@@ -22,6 +22,7 @@
 #include "base/log_record.h"
 #include "loop/pool.h"
 #include "store/shared.h"
+#include "upstream/groups.h"
 
 /* A disk, or a file system far away, keeps a thread waiting, not busy: more of them than cores. */
 #define POOL_THREADS 16
@@ -243,6 +244,7 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   if (!clean) _exit(process->exit_status); /* a thread is stuck in C code: its memory stays */
   tg_watchdog_free(process->watchdog);
   tg_shared_registry_free(process->host.shared);
+  tg_groups_free(process->host.groups);
   tg_loop_deinit(&process->control);
   for (unsigned i = 0; process->loops && i < process->loop_count && process->loops[i]; i++) {
     tg_loop_thread_deinit(process->loops[i]);
@@ -311,7 +313,8 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .look = tg_worker_look,
                                   .load_errors = options->dev ? tg_dev_load_errors : NULL};
   tg_dev_notes_init(&process.dev_notes);
-  TG_CHECK(process.host.log && process.host.shared);
+  process.host.groups = tg_groups_new(process.host.log);
+  TG_CHECK(process.host.log && process.host.shared && process.host.groups);
   if (isatty(STDERR_FILENO))
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);
   TG_CHECK(tg_loop_init(&process.control, 0) == TG_OK);

@@ -35,6 +35,7 @@ typedef int tg_status;
   X(RANGE, -6015, "range", 400, "out of range")                                       \
   X(BUSY, -6016, "busy", 503, "busy")                                                 \
   X(SYNTAX, -6017, "syntax", 400, "malformed")                                        \
+  X(NO_PEER, -6040, "no_peer", 502, "no peer of the upstream may be asked")           \
   X(RESTART, -6024, "restart", 503, "the server restarts")                            \
   X(FOREIGN, -6030, "foreign_handle", 500, "belongs to another Lua state")            \
   X(SCRIPT, -6018, "script", 500, "the script failed")                                \

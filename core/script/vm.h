@@ -20,6 +20,7 @@
 #include "script/heap.h"
 
 struct tg_shared_registry;
+struct tg_groups;
 struct tg_task;
 struct tg_scope;
 struct tg_nursery;
@@ -35,6 +36,7 @@ struct tg_host {
   struct tg_log *log;  /* may be NULL */
   const char *app_dir; /* absolute */
   struct tg_shared_registry *shared;
+  struct tg_groups *groups; /* upstreams (upstream/groups.h); NULL: there are none */
   const char
       *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
   bool dev;      /* `tidegate dev` */

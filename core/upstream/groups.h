@@ -1,0 +1,35 @@
+/* All groups of the process, by name. They are made and changed by tidegate.lua (tg_groups_apply,
+ * at each reload) and at run time; whoever has found one may keep it as long as the registry. */
+#ifndef TG_UPSTREAM_GROUPS_H
+#define TG_UPSTREAM_GROUPS_H
+
+#include "base/log.h"
+#include "upstream/group.h"
+
+#define TG_GROUPS_MAX 1024
+
+struct tg_groups;
+
+/* NULL: no memory. `log` may be NULL. */
+struct tg_groups *tg_groups_new(struct tg_log *log);
+
+/* Nobody may use a group any more. NULL is allowed. */
+void tg_groups_free(struct tg_groups *groups);
+
+/* The group of that name, as generation number `generation` of the application knows it; NULL where
+ * its tidegate.lua has none. Any thread. */
+struct tg_group *tg_groups_find(struct tg_groups *groups, struct tg_slice name,
+                                uint64_t generation);
+
+/* Makes the groups be as a new generation says: a peer that stays keeps all that is known of it,
+ * one that has gone takes no new request. Groups that are not listed any more stay for requests of
+ * the generations before. Main thread. TG_ENOMEM: some of it was not done. TG_EOVERLOAD: too many.
+ */
+TG_MUST_CHECK tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *specs,
+                                        size_t count, uint64_t generation);
+
+/* Calls `each` with every group that the newest generation has, in order of their names. */
+void tg_groups_each(struct tg_groups *groups, void (*each)(void *owner, struct tg_group *group),
+                    void *owner);
+
+#endif
