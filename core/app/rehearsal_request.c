@@ -186,10 +186,10 @@ static bool parse(struct tg_rehearsal_request *request) {
     bytes = tg_slice_skip(bytes, used);
     if (event == TG_H1_HEAD) {
       exchange->head_done = true;
-      exchange->h1.body_max = UINT64_MAX;
+      exchange->h1.message.body_max = UINT64_MAX;
       if (!exchange->request->has_body) event = TG_H1_END;
     } else if (event == TG_H1_BODY) {
-      struct tg_slice piece = exchange->h1.body;
+      struct tg_slice piece = exchange->h1.message.body;
       if (tg_buffer_append(&exchange->body_data, piece.ptr, piece.len)) return false;
       exchange->body_read += piece.len;
     } else if (event != TG_H1_END) {
@@ -202,10 +202,11 @@ static bool parse(struct tg_rehearsal_request *request) {
 }
 
 static void refuse(struct tg_exchange *exchange) {
-  bool is_told = exchange->h1.error_status != 0;
-  tg_exchange_reject(exchange, is_told ? exchange->h1.error_status : 400,
-                     tg_slice_cstr(is_told ? exchange->h1.error_text : "the request is incomplete"),
-                     TG_EINVALID);
+  bool is_told = exchange->h1.message.error_status != 0;
+  tg_exchange_reject(
+      exchange, is_told ? exchange->h1.message.error_status : 400,
+      tg_slice_cstr(is_told ? exchange->h1.message.error_text : "the request is incomplete"),
+      TG_EINVALID);
 }
 
 static void on_begin(struct tg_loop_job *job) {

@@ -38,6 +38,8 @@ typedef int tg_status;
   X(NO_PEER, -6040, "no_peer", 502, "no peer of the upstream may be asked")           \
   X(RESTART, -6024, "restart", 503, "the server restarts")                            \
   X(FOREIGN, -6030, "foreign_handle", 500, "belongs to another Lua state")            \
+  X(CUT, -6041, "cut", 502, "the body broke off")                                     \
+  X(BAD_REPLY, -6042, "bad_reply", 502, "the reply is malformed")                     \
   X(SCRIPT, -6018, "script", 500, "the script failed")                                \
   X(NO_NAME, -6019, "not_found", 502, "no such name")                                 \
   X(NO_DATA, -6020, "not_found", 502, "the name has no record of that type")          \

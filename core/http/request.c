@@ -5,6 +5,7 @@
  * in two ways is refused here (RFC 9112 sections 3 and 6, and section 11.2 on smuggling). */
 #include "http/request.h"
 
+#include "http/framing.h"
 #include "http/url.h"
 
 struct tg_slice tg_request_find(const struct tg_request *request, struct tg_slice name) {
@@ -130,24 +131,10 @@ static bool check_target(struct tg_request *request, struct tg_arena *arena,
 
 /* The fields that decide something, as found in one pass; NULL where absent. */
 struct found {
-  const struct tg_field *host, *length, *coding, *expect, *upgrade;
+  struct tg_framing framing;
+  const struct tg_field *host, *expect, *upgrade;
   bool repeated_expect;
-  bool close, keep_alive, upgrading; /* members of Connection */
 };
-
-/* Connection is a list (RFC 9110 section 7.6.1); only the members that mean something here count.
- */
-static void read_connection(struct found *found, struct tg_slice value) {
-  while (value.len) {
-    const char *comma = memchr(value.ptr, ',', value.len);
-    size_t len = comma ? (size_t)(comma - value.ptr) : value.len;
-    struct tg_slice member = tg_slice_trim(tg_slice(value.ptr, len));
-    found->close |= tg_slice_ieq(member, TG_SLICE("close"));
-    found->keep_alive |= tg_slice_ieq(member, TG_SLICE("keep-alive"));
-    found->upgrading |= tg_slice_ieq(member, TG_SLICE("upgrade"));
-    value = tg_slice_skip(value, comma ? len + 1 : len);
-  }
-}
 
 static bool find_fields(const struct tg_request *request, struct found *found,
                         struct tg_request_fault *fault) {
@@ -159,19 +146,17 @@ static bool find_fields(const struct tg_request *request, struct found *found,
         found->host = field;
         break;
       case TG_FIELD_CONTENT_LENGTH:
-        if (found->length) return refuse(fault, 400, "more than one Content-Length");
-        found->length = field;
-        break;
       case TG_FIELD_TRANSFER_ENCODING:
-        if (found->coding) return refuse(fault, 400, "more than one Transfer-Encoding");
-        found->coding = field;
+      case TG_FIELD_CONNECTION: {
+        const char *why = tg_framing_note(&found->framing, field);
+        if (why) return refuse(fault, 400, why);
         break;
+      }
       case TG_FIELD_EXPECT:
         found->repeated_expect = found->expect != NULL;
         found->expect = field;
         break;
       case TG_FIELD_UPGRADE: found->upgrade = field; break;
-      case TG_FIELD_CONNECTION: read_connection(found, field->value); break;
       case TG_FIELD_OTHER:
       case TG_FIELD_CONTENT_TYPE:
       case TG_FIELD_COOKIE:
@@ -181,38 +166,23 @@ static bool find_fields(const struct tg_request *request, struct found *found,
   return true;
 }
 
-/* No server keeps a body as long as this; to wait for it would be to wait for ever. */
-#define LENGTH_MAX (UINT64_C(1) << 50)
-
-static bool read_length(struct tg_request *request, struct tg_slice value,
-                        struct tg_request_fault *fault) {
-  uint64_t length = 0;
-  bool huge = false;
-  if (value.len == 0) return refuse(fault, 400, "Content-Length is empty");
-  for (size_t i = 0; i < value.len; i++) {
-    if (value.ptr[i] < '0' || value.ptr[i] > '9')
-      return refuse(fault, 400, "Content-Length is not a number");
-    length = length * 10 + (uint64_t)(value.ptr[i] - '0');
-    huge |= length > LENGTH_MAX;
-    if (huge) length = LENGTH_MAX;
-  }
-  if (huge) return refuse(fault, 413, "Content-Length is larger than any body that is taken");
-  request->content_length = length;
-  request->has_body = length > 0;
-  return true;
-}
-
-static bool check_framing(struct tg_request *request, const struct found *found,
+static bool check_framing(struct tg_request *request, const struct tg_framing *framing,
                           struct tg_request_fault *fault) {
-  if (found->coding) {
-    if (found->length) return refuse(fault, 400, "both Content-Length and Transfer-Encoding");
+  if (framing->coding) {
+    if (framing->length) return refuse(fault, 400, "both Content-Length and Transfer-Encoding");
     if (request->minor == 0) return refuse(fault, 400, "Transfer-Encoding in an HTTP/1.0 request");
-    if (!tg_slice_ieq(found->coding->value, TG_SLICE("chunked")))
+    if (!tg_slice_ieq(framing->coding->value, TG_SLICE("chunked")))
       return refuse(fault, 400, "Transfer-Encoding is not chunked alone");
     request->chunked = request->has_body = true;
     return true;
   }
-  return !found->length || read_length(request, found->length->value, fault);
+  if (!framing->length) return true;
+  uint64_t length;
+  const char *why = tg_framing_length(framing->length->value, &length);
+  if (why) return refuse(fault, length == TG_FRAMING_LENGTH_MAX ? 413 : 400, why);
+  request->content_length = length;
+  request->has_body = length > 0;
+  return true;
 }
 
 static bool check_host(struct tg_request *request, const struct found *found,
@@ -239,14 +209,14 @@ bool tg_request_check(struct tg_request *request, struct tg_arena *arena,
                       struct tg_request_fault *fault) {
   struct found found = {0};
   if (!find_fields(request, &found, fault)) return false;
-  if (!check_framing(request, &found, fault)) return false;
+  if (!check_framing(request, &found.framing, fault)) return false;
   if (!check_target(request, arena, fault)) return false;
   if (!check_host(request, &found, fault)) return false;
   if (request->method == TG_METHOD_NONE)
     return refuse(fault, 501, "the request method is not served here");
   if (!check_expect(request, &found, fault)) return false;
-  request->keep_alive = !found.close && (request->minor > 0 || found.keep_alive);
-  request->upgrade = request->minor > 0 && found.upgrading && found.upgrade;
+  request->keep_alive = !found.framing.close && (request->minor > 0 || found.framing.keep_alive);
+  request->upgrade = request->minor > 0 && found.framing.upgrade && found.upgrade;
   if (request->method == TG_METHOD_CONNECT) {
     /* What follows the head belongs to a tunnel that will not be opened: nobody can say where the
      * next request would begin (RFC 9110 section 9.3.6). */

@@ -54,7 +54,7 @@ void tg_connection_abort(struct tg_connection *conn, tg_status why) {
 
 /* Has a request begun to come? Blank lines before it do not count. */
 static bool begun(const struct tg_connection *conn) {
-  return conn->exchange && conn->exchange->h1.started;
+  return conn->exchange && conn->exchange->h1.message.started;
 }
 
 /* Gives an exchange back that has got no more than blank lines: no request will come any more. */
@@ -173,13 +173,13 @@ static void on_event(struct tg_connection *conn, struct tg_exchange *exchange,
     case TG_H1_HEAD: on_head(conn, exchange); break;
     case TG_H1_BODY:
       conn->touched = true;
-      tg_exchange_body_bytes(exchange, exchange->h1.body);
+      tg_exchange_body_bytes(exchange, exchange->h1.message.body);
       break;
     case TG_H1_END: tg_exchange_body_end(exchange); break;
     case TG_H1_ERROR:
-      tg_exchange_reject(exchange, exchange->h1.error_status,
-                         tg_slice_cstr(exchange->h1.error_text),
-                         exchange->h1.error_status == 413 ? TG_ETOO_LARGE : TG_ESYNTAX);
+      tg_exchange_reject(exchange, exchange->h1.message.error_status,
+                         tg_slice_cstr(exchange->h1.message.error_text),
+                         exchange->h1.message.error_status == 413 ? TG_ETOO_LARGE : TG_ESYNTAX);
       break;
   }
 }

@@ -380,7 +380,7 @@ static void refuse_without_route(struct tg_exchange *exchange, enum tg_route_res
 static void hand_over(struct tg_exchange *exchange) {
   struct tg_request *request = exchange->request;
   exchange->route = &exchange->routing->routes[exchange->match.route];
-  exchange->h1.body_max = exchange->route->max_body;
+  exchange->h1.message.body_max = exchange->route->max_body;
   if (!request->chunked && request->content_length > exchange->route->max_body) {
     tg_exchange_reject(exchange, 413, TG_SLICE("the body is longer than this route takes"),
                        TG_ETOO_LARGE);

@@ -100,20 +100,21 @@ static inline bool drive_message(struct drive *d, struct tg_h1 *h1, struct tg_sl
     pending = event != TG_H1_MORE;
     bool ended = event == TG_H1_END || (event == TG_H1_HEAD && !h1->request.has_body);
     if (event == TG_H1_BODY) {
-      TG_CHECK(h1->body.len && h1->body.ptr >= copy && h1->body.ptr + h1->body.len <= copy + len);
-      TG_CHECK(tg_buffer_append(&d->text, h1->body.ptr, h1->body.len) == TG_OK);
+      TG_CHECK(h1->message.body.len && h1->message.body.ptr >= copy &&
+               h1->message.body.ptr + h1->message.body.len <= copy + len);
+      TG_CHECK(tg_buffer_append(&d->text, h1->message.body.ptr, h1->message.body.len) == TG_OK);
     }
     free(copy);
     if (event == TG_H1_HEAD) {
       drive_head(d, &h1->request);
-      if (d->body_max) h1->body_max = d->body_max;
+      if (d->body_max) h1->message.body_max = d->body_max;
     }
     if (event == TG_H1_ERROR) {
-      TG_CHECK(h1->error_status >= 400 && h1->error_text && h1->started);
+      TG_CHECK(h1->message.error_status >= 400 && h1->message.error_text && h1->message.started);
       char word[16];
-      snprintf(word, sizeof word, "%d", h1->error_status);
+      snprintf(word, sizeof word, "%d", h1->message.error_status);
       drive_word(d, word);
-      d->error = h1->error_text;
+      d->error = h1->message.error_text;
       *refused = true;
       return true;
     }
@@ -136,7 +137,7 @@ static inline void drive_run(struct drive *d, struct tg_slice input, size_t piec
     tg_arena_init(&arena, NULL, 0);
     tg_h1_init(&h1, &arena, &d->settings);
     if (!drive_message(d, &h1, input, &at, piece, &refused)) {
-      if (h1.started) drive_word(d, "more");
+      if (h1.message.started) drive_word(d, "more");
       open = false;
     } else if (refused) {
       open = false;

@@ -706,7 +706,7 @@ static void test_memory_is_bounded(void **state) {
   for (int i = 0; i < 100000 && event == TG_H1_MORE; i++)
     event = tg_h1_feed(&h1, TG_SLICE("X"), &used);
   assert_int_equal(event, TG_H1_ERROR);
-  assert_int_equal(h1.error_status, 431);
+  assert_int_equal(h1.message.error_status, 431);
   assert_null(arena.blocks);
   assert_int_equal(tg_h1_feed(&h1, TG_SLICE("GET"), &used), TG_H1_ERROR);
   assert_int_equal(used, 0);
@@ -725,11 +725,11 @@ static void test_head_is_read_exactly(void **state) {
       "\r\nGET /a/./b?c=d HTTP/1.1\r\nHost: h:80\r\nContent-Type: "
       "text/plain\r\nX-Empty:\r\n\r\nrest";
   size_t used;
-  assert_false(h1.started);
+  assert_false(h1.message.started);
   assert_int_equal(tg_h1_feed(&h1, tg_slice(text, 2), &used), TG_H1_MORE);
-  assert_false(h1.started);
+  assert_false(h1.message.started);
   assert_int_equal(tg_h1_feed(&h1, tg_slice(text + 2, sizeof text - 3), &used), TG_H1_HEAD);
-  assert_true(h1.started);
+  assert_true(h1.message.started);
   assert_int_equal(used, sizeof text - 3 - 4);
   memset(text, '!', sizeof text);
   const struct tg_request *r = &h1.request;
