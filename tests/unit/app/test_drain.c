@@ -47,7 +47,8 @@ static void look_here(struct rig *rig, void *arg) {
   bool *has = arg;
   struct tg_connection *conn =
       TG_CONTAINER(rig->server.connections.next, struct tg_connection, link);
-  *has = conn->exchange && conn->exchange->h1.message.p.blank_lines == 2 && tg_stream_queued(&conn->stream);
+  *has = conn->exchange && conn->exchange->h1.message.p.blank_lines == 2 &&
+         tg_stream_queued(&conn->stream);
 }
 
 static int ask_with_blank_lines(struct rig *rig) {
