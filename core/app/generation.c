@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app/route_list.h"
+#include "app/upstream_list.h"
 #include "base/check.h"
 #include "base/log_record.h"
 #include "script/error.h"
@@ -31,6 +32,7 @@ static void config_deinit(struct tg_config *config) {
   for (size_t i = 0; config->listen && config->listen[i]; i++) free(config->listen[i]);
   free(config->listen);
   free(config->pools);
+  tg_upstream_list_deinit(config);
 }
 
 void tg_generation_release(struct tg_generation *generation) {

@@ -15,6 +15,7 @@
 #include "app/load_errors.h"
 #include "script/vm.h"
 #include "server/routing.h"
+#include "upstream/rules.h"
 
 struct tg_generation;
 struct tg_watch;
@@ -29,6 +30,8 @@ struct tg_config {
     uint64_t max_wait;    /* nanoseconds; 0: not given */
   } * pools;
   size_t pool_count;
+  struct tg_group_spec *upstreams; /* texts in the generation's arena */
+  size_t upstream_count;
   char log_level[8];  /* "" where it is not said */
   char log_access[8]; /* "json", "text", "off", or "" */
 };

@@ -14,6 +14,7 @@
 #include "app/process.h"
 #include "app/watcher.h"
 #include "base/check.h"
+#include "upstream/groups.h"
 
 /* How old a build may become when there is something newer to build. */
 #define SUPERSEDE_AFTER TG_SECOND
@@ -28,6 +29,10 @@ void tg_reload_publish(struct tg_process *process, struct tg_generation *generat
   generation->process = process;
   if (process->options->dev) generation->routing.first = tg_dev_answer_first;
   tg_dispatch_resolve_pools(process, generation);
+  if (tg_groups_apply(process->host.groups, generation->config.upstreams,
+                      generation->config.upstream_count, generation->number))
+    tg_process_say(process, TG_LOG_ERROR, "not all upstreams could be changed: no memory", NULL,
+                   NULL);
   for (unsigned i = 0; i < process->loop_count; i++) {
     generation->vms[i]->loop = &process->loops[i]->loop;
     generation->vms[i]->watch = &process->loops[i]->stall.watch;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/upstream_list.h"
 #include "base/check.h"
 #include "script/error.h"
 
@@ -96,6 +97,7 @@ void tg_route_list_read_config(lua_State *L, int config, struct tg_generation *g
   read_listen(L, config, out);
   read_settings(L, config, &out->settings);
   read_pools(L, config, out);
+  tg_upstream_list_read(L, config, generation);
   lua_getfield(L, config, "log");  // .. log
   if (lua_istable(L, -1)) {
     read_word(L, lua_gettop(L), "level", out->log_level);

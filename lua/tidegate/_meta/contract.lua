@@ -66,6 +66,7 @@ function Routes:on(methods, path, spec, run) end
 ---@field workers { size: integer?, queue: integer?, max_wait: number?, pools: table<string, table>? }?
 ---@field limits table<string, integer>?
 ---@field timeouts table<string, number>?
+---@field upstreams table<string, tidegate.UpstreamConfig>?
 ---@field grants { ffi: boolean?, debug: boolean?, os_execute: boolean?, c_modules: string[]? }?
 ---@field dns tidegate.DnsConfig?
 ---@field log { level: "debug"|"info"|"warn"|"error"?, access: "json"|"text"|"off"? }?
@@ -74,6 +75,28 @@ function Routes:on(methods, path, spec, run) end
 ---@field on_stop fun()?
 ---@field openapi table|false?
 ---@field default_blocking boolean?
+
+---@class tidegate.UpstreamConfig what stands behind a name; docs/reference/upstreams.md
+---@field peers (string|table)[] "127.0.0.1:9001", or { "127.0.0.1:9001", weight =, priority =, zone =, max_requests = }
+---@field scheme "http"|"https"?
+---@field tls { ca: string?, cert: string?, key: string?, name: string?, verify: boolean? }?
+---@field balance "round_robin"|"least_requests"|"ewma"|"random"|"hash"?
+---@field hash_by string? "header:NAME", "cookie:NAME", "query:NAME", "path" or "ip"
+---@field sticky { cookie: string }?
+---@field health table|boolean?
+---@field outlier { failures: integer?, eject: number?, most: number? }|false?
+---@field breaker { errors: number?, min: integer?, window: number?, open: number?, probes: integer? }|boolean?
+---@field adaptive { least: integer?, most: integer? }|boolean?
+---@field slow_start number? seconds
+---@field timeouts { connect: number?, first_byte: number?, idle: number?, total: number? }? seconds
+---@field retries integer?
+---@field retry_budget number?
+---@field hedge number? seconds
+---@field max_requests integer?
+---@field queue integer?
+---@field queue_wait number? seconds
+---@field zone string?
+---@field dns { least: number?, most: number?, family: "ipv4"|"ipv6"? }?
 
 ---@class tidegate.DnsConfig
 ---@field servers string|string[]? addresses, with or without a port

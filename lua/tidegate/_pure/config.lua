@@ -102,6 +102,7 @@ function M.empty()
     listen = {},
     settings = {},
     pools = {},
+    upstreams = {},
     grants = { ffi = false, debug = false, os_execute = false, c_modules = {} },
     log = {},
     default_blocking = false,
@@ -116,7 +117,7 @@ end
 --- @param value any what tidegate.lua returned
 --- @param settings { key: string, kind: string, min: number, max: number }[]
 --- @param getenv fun(name: string): string?
---- @return table config { listen, settings, pools, grants, log, on_start, on_stop, default_blocking, openapi, secrets }
+--- @return table config { listen, settings, pools, upstreams, grants, log, on_start, on_stop, default_blocking, ... }
 --- @return tidegate.ConfigProblem[] problems
 function M.check(value, settings, getenv)
   local config, problems = M.empty(), {}
@@ -326,9 +327,7 @@ function M.check(value, settings, getenv)
   end
 
   function take.upstreams(given)
-    if type(given) ~= "table" or next(given) ~= nil then
-      bad(key_path("upstreams"), "not available in this version: upstreams")
-    end
+    config.upstreams = require("tidegate._pure.upstreams").check(given, bad)
   end
 
   local names = {}

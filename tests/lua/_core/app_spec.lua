@@ -275,7 +275,7 @@ describe("tidegate.lua", function()
     ["grants = { ffi = 1 }"] = "grants.ffi must be true or false",
     ["log = { level = 'loud' }"] = 'log.level must be "debug"',
     ["on_start = 1"] = "on_start must be a function",
-    ["upstreams = { b = {} }"] = "not available in this version: upstreams",
+    ["upstreams = { b = {} }"] = "upstreams.b.peers must be a list of addresses",
     ["default_blocking = 1"] = "default_blocking must be true or false",
   }
   for text, part in pairs(refused) do

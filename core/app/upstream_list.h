@@ -1,0 +1,18 @@
+/* From the list of upstreams that _pure/upstreams.lua has checked to what upstream/ takes. */
+#ifndef TG_APP_UPSTREAM_LIST_H
+#define TG_APP_UPSTREAM_LIST_H
+
+#include <lua.h>
+
+#include "app/generation.h"
+
+/* Fills generation->config.upstreams from the checked table at `config`; texts go into the
+ * generation's arena. For the protected part of a build: throws. */
+void tg_upstream_list_read(lua_State *L, int config, struct tg_generation *generation);
+
+/* Reads one peer from the table at `peer`, whose texts it borrows. */
+void tg_upstream_list_read_peer(lua_State *L, int peer, struct tg_peer_spec *out);
+
+void tg_upstream_list_deinit(struct tg_config *config);
+
+#endif
