@@ -45,7 +45,9 @@ typedef int tg_status;
   X(NO_DATA, -6020, "not_found", 502, "the name has no record of that type")          \
   X(DNS_SERVFAIL, -6021, "dns_servfail", 502, "the name servers cannot answer")       \
   X(DNS_REFUSED, -6022, "dns_refused", 502, "the name server refuses to answer")      \
-  X(DNS_UNREACHABLE, -6023, "dns_unreachable", 502, "no name server can be reached")
+  X(DNS_UNREACHABLE, -6023, "dns_unreachable", 502, "no name server can be reached")  \
+  X(TLS, -6031, "tls", 502, "TLS failed")                                             \
+  X(TLS_CUT, -6032, "tls_cut", 502, "the connection was cut off without the end of TLS")
 // clang-format on
 
 enum {

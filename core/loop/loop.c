@@ -21,6 +21,22 @@ static void run_list(struct tg_list *list) {
   }
 }
 
+/* One at least, so that they come to an end however long one takes. */
+static void run_heavy(struct tg_loop *loop) {
+  uint64_t end = tg_clock_now() + TG_LOOP_HEAVY_TIME;
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&loop->heavy))) {
+    struct tg_loop_job *job = TG_CONTAINER(link, struct tg_loop_job, link);
+    job->run(job);
+    if (tg_clock_now() >= end) return;
+  }
+}
+
+static bool has_jobs(const struct tg_loop *loop) {
+  return !tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes) ||
+         !tg_list_empty(&loop->heavy);
+}
+
 static void on_idle(uv_idle_t *uv) {
   (void)uv;
 }
@@ -28,8 +44,9 @@ static void on_idle(uv_idle_t *uv) {
 static void run_round(struct tg_loop *loop) {
   loop->now = tg_clock_now();
   if (!tg_list_empty(&loop->ready)) run_list(&loop->ready);
+  if (TG_UNLIKELY(!tg_list_empty(&loop->heavy))) run_heavy(loop);
   if (!tg_list_empty(&loop->flushes)) run_list(&loop->flushes);
-  bool busy = !tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes);
+  bool busy = has_jobs(loop);
   if (busy == loop->idling) return;
   loop->idling = busy;
   if (busy)
@@ -53,8 +70,7 @@ bool tg_loop_waits_outside(struct tg_loop *loop) {
 }
 
 bool tg_loop_idle(struct tg_loop *loop) {
-  return tg_list_empty(&loop->ready) && tg_list_empty(&loop->flushes) && !loop->timers.count &&
-         !tg_loop_waits_outside(loop);
+  return !has_jobs(loop) && !loop->timers.count && !tg_loop_waits_outside(loop);
 }
 
 /* The last moment before the loop would sleep. */
@@ -72,7 +88,7 @@ static void settle_clock(struct tg_loop *loop) {
 
 static void on_prepare(uv_prepare_t *uv) {
   struct tg_loop *loop = uv->data;
-  bool works = !tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes);
+  bool works = has_jobs(loop);
   run_round(loop);
   uint64_t end = works ? tg_clock_now() : loop->now;
   if (loop->woken) tg_lag_note(&loop->lag, end, end - loop->woken);
@@ -104,6 +120,7 @@ static tg_status init_handles(struct tg_loop *loop) {
 tg_status tg_loop_init(struct tg_loop *loop, unsigned index) {
   *loop = (struct tg_loop){.index = index, .now = tg_clock_now()};
   tg_list_init(&loop->ready);
+  tg_list_init(&loop->heavy);
   tg_list_init(&loop->flushes);
   tg_list_init(&loop->programs);
   loop->scratch = malloc(TG_LOOP_SCRATCH);
@@ -146,9 +163,9 @@ static void on_left_open(uv_handle_t *handle, void *arg) {
 
 void tg_loop_deinit(struct tg_loop *loop) {
   /* Jobs that were posted last may hold the closes that we wait for. */
-  while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
+  while (has_jobs(loop)) run_round(loop);
   tg_mailbox_close(&loop->mailbox);
-  while (!tg_list_empty(&loop->ready) || !tg_list_empty(&loop->flushes)) run_round(loop);
+  while (has_jobs(loop)) run_round(loop);
   tg_program_end_all(loop);
   tg_resolver_close(loop->resolver);
   tg_timers_close(&loop->timers);
@@ -167,6 +184,10 @@ void tg_loop_deinit(struct tg_loop *loop) {
 
 void tg_loop_post(struct tg_loop *loop, struct tg_loop_job *job) {
   if (tg_list_empty(&job->link)) tg_list_append(&loop->ready, &job->link);
+}
+
+void tg_loop_post_heavy(struct tg_loop *loop, struct tg_loop_job *job) {
+  if (tg_list_empty(&job->link)) tg_list_append(&loop->heavy, &job->link);
 }
 
 void tg_loop_post_flush(struct tg_loop *loop, struct tg_loop_job *job) {

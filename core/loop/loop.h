@@ -3,8 +3,9 @@
  * A turn of the loop is: timers, jobs, flushes, wait for events, jobs, flushes. Event callbacks
  * never run user code: they post a job (tg_loop_post), and jobs run first in, first out between the
  * events, at most as many a round as were posted before it began, so that busy jobs cannot starve
- * the sockets. Flush jobs run after the jobs of their round: that is when the answers of one tick
- * go out in one write. */
+ * the sockets. Heavy jobs (tg_loop_post_heavy) cost much each, and there may be many at once: a
+ * round runs them for TG_LOOP_HEAVY_TIME, and leaves the rest for the next one. Flush jobs run
+ * after the jobs of their round: that is when the answers of one tick go out in one write. */
 #ifndef TG_LOOP_LOOP_H
 #define TG_LOOP_LOOP_H
 
@@ -33,12 +34,16 @@ struct tg_loop_job {
 #define TG_LOOP_SCRATCH 65536
 #define TG_LOOP_SPARES  64
 
+/* From then on no further heavy job is begun in a round. */
+#define TG_LOOP_HEAVY_TIME TG_MILLISECOND
+
 struct tg_loop {
   uv_loop_t uv;
   uv_prepare_t prepare;
   uv_check_t check;
   uv_idle_t idle;
   struct tg_list ready;   /* jobs in order of posting */
+  struct tg_list heavy;   /* likewise, those that cost much */
   struct tg_list flushes; /* after the jobs of a round */
   bool idling;
   bool scratch_lent;
@@ -74,6 +79,9 @@ void tg_loop_deinit(struct tg_loop *loop);
 
 /* Puts a job at the end of the ready list. A job that is posted already stays where it is. */
 void tg_loop_post(struct tg_loop *loop, struct tg_loop_job *job);
+
+/* Puts a job at the end of the list of heavy ones, once: a handshake's step, for instance. */
+void tg_loop_post_heavy(struct tg_loop *loop, struct tg_loop_job *job);
 
 /* Puts a job on the flush list, once. */
 void tg_loop_post_flush(struct tg_loop *loop, struct tg_loop_job *job);

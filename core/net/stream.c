@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "net/stream_secure.h"
 
 /* Bytes of a file that are given to libuv where the socket is full. */
 #define BRIDGE ((size_t)16 * 1024)
@@ -37,6 +38,13 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 
 static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf) {
   struct tg_stream *stream = uv->data;
+  if (TG_UNLIKELY(stream->tls)) {
+    if (n)
+      tg_stream_secure_read(stream, n < 0 ? (tg_status)n : TG_OK,
+                            tg_slice(buf->base, n < 0 ? 0 : (size_t)n));
+    stream->loop->scratch_lent = false;
+    return;
+  }
   if (n > 0) stream->events->read(stream, TG_OK, tg_slice(buf->base, (size_t)n));
   stream->loop->scratch_lent = false;
   if (n >= 0) return;
@@ -53,6 +61,7 @@ tg_status tg_stream_open(struct tg_stream *stream, struct tg_loop *loop, int fd,
   stream->loop = loop;
   stream->events = events;
   stream->flight = NULL;
+  stream->tls = NULL;
   stream->sent = 0;
   stream->reading = stream->full = stream->failed = stream->closing = stream->shut = false;
   tg_buffer_init(&stream->out);
@@ -93,6 +102,7 @@ static void drop_output(struct tg_stream *stream) {
 
 static void on_closed(uv_handle_t *handle) {
   struct tg_stream *stream = handle->data;
+  tg_tls_free(stream->tls);
   stream->events->closed(stream);
 }
 
@@ -101,17 +111,29 @@ void tg_stream_close(struct tg_stream *stream) {
   stream->closing = true;
   stream->reading = false;
   tg_loop_job_remove(&stream->flush);
+  if (stream->tls) tg_stream_secure_stop(stream);
   drop_output(stream);
   uv_close(&stream->uv.handle, on_closed);
 }
 
+tg_status tg_stream_pull(struct tg_stream *stream) {
+  return uv_read_start(&stream->uv.stream, on_alloc, on_read);
+}
+
 void tg_stream_read_start(struct tg_stream *stream) {
   if (stream->reading || stream->closing) return;
-  stream->reading = uv_read_start(&stream->uv.stream, on_alloc, on_read) == 0;
+  if (TG_UNLIKELY(stream->tls))
+    tg_stream_secure_read_start(stream);
+  else
+    stream->reading = tg_stream_pull(stream) == TG_OK;
 }
 
 void tg_stream_read_stop(struct tg_stream *stream) {
   if (!stream->reading) return;
+  if (TG_UNLIKELY(stream->tls)) {
+    tg_stream_secure_read_stop(stream);
+    return;
+  }
   stream->reading = false;
   uv_read_stop(&stream->uv.stream);
 }
@@ -125,6 +147,7 @@ static void fail(struct tg_stream *stream, tg_status status) {
 
 static void tell_drained(struct tg_stream *stream) {
   size_t queued = tg_stream_queued(stream);
+  if (stream->tls && !stream->tls->secured) return; /* what went out was the handshake's */
   if (queued != 0 && !(stream->full && queued <= TG_STREAM_LOW)) return;
   stream->full = false;
   if (!stream->closing && !stream->failed) stream->events->drained(stream);
@@ -142,7 +165,8 @@ static void on_written(uv_write_t *req, int status) {
     fail(stream, status);
     return;
   }
-  if (tg_buffer_size(&stream->out) || !tg_list_empty(&stream->files)) tg_stream_flush(stream);
+  if (tg_buffer_size(&stream->out) || !tg_list_empty(&stream->files) || stream->tls)
+    tg_stream_flush(stream);
   tell_drained(stream);
 }
 
@@ -176,9 +200,9 @@ static ssize_t send_before_file(struct tg_stream *stream, struct tg_slice bytes)
   return n < 0 ? -errno : n;
 }
 
-/* Sends what is in `out`; false when some of it has to wait, or the stream is broken. */
-static bool send_out(struct tg_stream *stream) {
-  struct tg_slice bytes = tg_buffer_slice(&stream->out);
+/* Sends what is in a buffer; false when some of it has to wait, or the stream is broken. */
+static bool send_out(struct tg_stream *stream, struct tg_buffer *out) {
+  struct tg_slice bytes = tg_buffer_slice(out);
   if (!bytes.len) return true;
   if (bytes.len > INT32_MAX) bytes.len = INT32_MAX;
   ssize_t n;
@@ -193,14 +217,14 @@ static bool send_out(struct tg_stream *stream) {
     return false;
   }
   if (n > 0) {
-    tg_buffer_consume(&stream->out, (size_t)n);
+    tg_buffer_consume(out, (size_t)n);
     stream->sent += (size_t)n;
   }
-  if (tg_buffer_size(&stream->out)) {
-    queue(stream, &stream->out);
+  if (tg_buffer_size(out)) {
+    queue(stream, out);
     return false;
   }
-  tg_loop_take_buffer(stream->loop, &stream->out);
+  tg_loop_take_buffer(stream->loop, out);
   return true;
 }
 
@@ -250,17 +274,43 @@ static bool send_file(struct tg_stream *stream) {
   return true;
 }
 
+static void end_socket(struct tg_stream *stream) {
+  uv_os_fd_t fd;
+  if (uv_fileno(&stream->uv.handle, &fd) == 0) (void)shutdown(fd, SHUT_WR);
+}
+
+/* A piece is encrypted when the one before it is out. */
+static void flush_secured(struct tg_stream *stream) {
+  struct tg_tls *tls = stream->tls;
+  do {
+    tg_status status = tg_stream_secure_fill(stream);
+    if (status) {
+      fail(stream, status);
+      return;
+    }
+    if (!send_out(stream, &tls->out)) return;
+  } while (tls->secured && tg_buffer_size(&stream->out));
+  if (!tg_buffer_size(&stream->out)) tg_loop_take_buffer(stream->loop, &stream->out);
+  if (stream->shut) end_socket(stream);
+  tell_drained(stream);
+}
+
 void tg_stream_flush(struct tg_stream *stream) {
   tg_loop_job_remove(&stream->flush);
   if (stream->flight || stream->closing || stream->failed) return;
-  if (!send_out(stream)) return;
+  if (TG_UNLIKELY(stream->tls)) {
+    flush_secured(stream);
+    return;
+  }
+  if (!send_out(stream, &stream->out)) return;
   while (TG_UNLIKELY(!tg_list_empty(&stream->files)))
-    if (!send_file(stream) || !send_out(stream)) return;
+    if (!send_file(stream) || !send_out(stream, &stream->out)) return;
   tell_drained(stream);
 }
 
 tg_status tg_stream_append_file(struct tg_stream *stream, struct tg_open_file *file, uint64_t at,
                                 uint64_t len) {
+  if (stream->tls) return TG_EUNSUPPORTED;
   struct tg_stream_file *piece = malloc(sizeof *piece);
   if (!piece) return TG_ENOMEM;
   *piece = (struct tg_stream_file){.file = tg_open_file_hold(file), .at = at, .left = len};
@@ -280,7 +330,8 @@ static size_t queued_files(const struct tg_stream *stream) {
 size_t tg_stream_queued(const struct tg_stream *stream) {
   size_t flying = stream->flight ? uv_stream_get_write_queue_size(&stream->uv.stream) : 0;
   size_t files = TG_UNLIKELY(!tg_list_empty(&stream->files)) ? queued_files(stream) : 0;
-  return tg_buffer_size(&stream->out) + flying + files;
+  size_t secured = TG_UNLIKELY(stream->tls) ? tg_buffer_size(&stream->tls->out) : 0;
+  return tg_buffer_size(&stream->out) + flying + files + secured;
 }
 
 uint64_t tg_stream_sent(const struct tg_stream *stream) {
@@ -297,14 +348,19 @@ bool tg_stream_full(struct tg_stream *stream) {
 bool tg_stream_unread(const struct tg_stream *stream) {
   uv_os_fd_t fd;
   int bytes = 0;
+  if (stream->tls && tg_tls_unread(stream->tls)) return true;
   return uv_fileno(&stream->uv.handle, &fd) == 0 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 void tg_stream_shut(struct tg_stream *stream) {
-  uv_os_fd_t fd;
   if (stream->shut || stream->closing) return;
   stream->shut = true;
-  if (uv_fileno(&stream->uv.handle, &fd) == 0) (void)shutdown(fd, SHUT_WR);
+  if (TG_UNLIKELY(stream->tls)) {
+    tg_tls_end(stream->tls);
+    tg_stream_flush(stream);
+  } else {
+    end_socket(stream);
+  }
 }
 
 /* libuv reports a reset that comes with the last bytes as a plain end of file. */

@@ -3,7 +3,10 @@
  * Reads borrow the loop's scratch buffer, so that an idle stream holds none. Writes are appended to
  * `out` and go out together at the end of the tick, in one system call tried at once; what the
  * socket does not take waits, and the owner asks tg_stream_full before it makes more. Pieces of
- * files stand in the same queue, and go from the page cache to the socket (sendfile). */
+ * files stand in the same queue, and go from the page cache to the socket (sendfile).
+ *
+ * A stream can be secured: from then on all of its bytes are TLS, and the owner sees the plain ones
+ * of both directions as before. */
 #ifndef TG_NET_STREAM_H
 #define TG_NET_STREAM_H
 
@@ -17,6 +20,7 @@
 #include "base/status.h"
 #include "loop/loop.h"
 #include "loop/open_file.h"
+#include "net/tls.h"
 
 /* Queued bytes from which on the stream is full, and under which it has room again. */
 #define TG_STREAM_HIGH (256 * 1024)
@@ -27,7 +31,9 @@ struct tg_stream_flight;
 
 struct tg_stream_events {
   /* Bytes have come (valid inside the call), or status UV_EOF or an error with no bytes; after
-   * those no more reads come. */
+   * those no more reads come. Of a secured stream also TG_ETLS, when the handshake or a record has
+   * failed (tg_tls_complain says why), whether it is being read or not, and TG_ETLS_CUT, when the
+   * other side's bytes have ended without saying so: some may be missing. */
   void (*read)(struct tg_stream *stream, tg_status status, struct tg_slice bytes);
   /* Queued bytes fell to TG_STREAM_LOW or below after having been full, or all are out
    * (tg_stream_queued is 0). */
@@ -36,6 +42,8 @@ struct tg_stream_events {
   void (*broken)(struct tg_stream *stream, tg_status status);
   /* The descriptor is closed: the memory may go. */
   void (*closed)(struct tg_stream *stream);
+  /* The handshake is done. May be NULL. */
+  void (*secured)(struct tg_stream *stream);
 };
 
 struct tg_stream {
@@ -52,7 +60,8 @@ struct tg_stream {
   uint64_t file_bytes;             /* of all of them, without what follows them */
   struct tg_stream_flight *flight; /* given to libuv, waiting for the socket */
   struct tg_loop_job flush;
-  uint64_t sent; /* bytes that the kernel has taken, without those of the flight */
+  struct tg_tls *tls; /* NULL: bytes go as they are */
+  uint64_t sent;      /* bytes that the kernel has taken, without those of the flight */
   bool reading;
   bool full;
   bool failed;
@@ -63,6 +72,11 @@ struct tg_stream {
 /* Takes the connected descriptor over (it is closed when this fails). */
 TG_MUST_CHECK tg_status tg_stream_open(struct tg_stream *stream, struct tg_loop *loop, int fd,
                                        bool is_unix, const struct tg_stream_events *events);
+
+/* All bytes are TLS from now on; before the first one in either direction, and before reading is
+ * started. Takes `tls` over, whatever comes of it. What is written before the handshake is done
+ * waits for it; `secured` tells of its end, and a failure comes as a read. */
+TG_MUST_CHECK tg_status tg_stream_secure(struct tg_stream *stream, struct tg_tls *tls);
 
 /* Drops what is queued and closes; events->closed follows. Idempotent. */
 void tg_stream_close(struct tg_stream *stream);
@@ -86,7 +100,7 @@ static inline struct tg_buffer *tg_stream_out(struct tg_stream *stream) {
 }
 
 /* Appends `len` (> 0) bytes of a file, which is held until they are out; flush after that, too.
- * When the file turns out to be shorter, the stream is broken. */
+ * When the file turns out to be shorter, the stream is broken. TG_EUNSUPPORTED: it is secured. */
 TG_MUST_CHECK tg_status tg_stream_append_file(struct tg_stream *stream, struct tg_open_file *file,
                                               uint64_t at, uint64_t len);
 
@@ -113,7 +127,8 @@ bool tg_stream_hung_up(const struct tg_stream *stream);
 /* Have bytes come that were not read yet? */
 bool tg_stream_unread(const struct tg_stream *stream);
 
-/* Ends our side of the connection (FIN); only when nothing is queued. */
+/* Ends our side of the connection (FIN, after TLS's own end where it is secured); only when nothing
+ * is queued. */
 void tg_stream_shut(struct tg_stream *stream);
 
 #endif
