@@ -234,6 +234,7 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   remove_sockets(process);
   struct tg_generation *current = atomic_exchange(&process->current, NULL);
   if (current) tg_generation_release(current);
+  tg_groups_stop(process->host.groups);
   if (process->watcher) tg_watcher_close(process->watcher);
   tg_builder_free(process->builder);
   tg_shutdown_close(process, signals);
@@ -313,7 +314,7 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .look = tg_worker_look,
                                   .load_errors = options->dev ? tg_dev_load_errors : NULL};
   tg_dev_notes_init(&process.dev_notes);
-  process.host.groups = tg_groups_new(process.host.log);
+  process.host.groups = tg_groups_new(process.host.log, NULL);
   TG_CHECK(process.host.log && process.host.shared && process.host.groups);
   if (isatty(STDERR_FILENO))
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);

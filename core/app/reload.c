@@ -29,6 +29,8 @@ void tg_reload_publish(struct tg_process *process, struct tg_generation *generat
   generation->process = process;
   if (process->options->dev) generation->routing.first = tg_dev_answer_first;
   tg_dispatch_resolve_pools(process, generation);
+  tg_groups_serve(process->host.groups, &process->control, &generation->config.settings,
+                  generation->number);
   if (tg_groups_apply(process->host.groups, generation->config.upstreams,
                       generation->config.upstream_count, generation->number))
     tg_process_say(process, TG_LOG_ERROR, "not all upstreams could be changed: no memory", NULL,

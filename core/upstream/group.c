@@ -15,14 +15,15 @@
 
 /* ---- making ---- */
 
-struct tg_group *tg_group_new(struct tg_slice name, struct tg_log *log) {
+struct tg_group *tg_group_new(struct tg_slice name, struct tg_log *log, uint64_t (*clock)(void)) {
   struct tg_group *group = calloc(1, sizeof *group + name.len + 1);
   if (!group) return NULL;
   char *copy = (char *)(group + 1);
   memcpy(copy, name.ptr, name.len);
   group->name = tg_slice(copy, name.len);
   group->log = log;
-  group->random = tg_clock_now() | 1;
+  group->clock = clock ? clock : tg_clock_now;
+  group->random = group->clock() | 1;
   TG_CHECK(pthread_mutex_init(&group->change, NULL) == 0);
   TG_CHECK(pthread_mutex_init(&group->lock, NULL) == 0);
   tg_gate_init(&group->gate);
@@ -33,6 +34,11 @@ struct tg_group *tg_group_new(struct tg_slice name, struct tg_log *log) {
 void tg_group_free(struct tg_group *group) {
   for (size_t i = 0; i < group->count; i++) tg_peer_release(group->peers[i]);
   free(group->peers), free(group->chosen), free(group->seats);
+  for (size_t i = 0; i < group->entry_count; i++) {
+    free(group->entries[i]->found);
+    free(group->entries[i]);
+  }
+  free(group->entries);
   if (group->rules) tg_rules_release(group->rules);
   tg_gate_deinit(&group->gate);
   pthread_mutex_destroy(&group->lock);
@@ -40,14 +46,23 @@ void tg_group_free(struct tg_group *group) {
   free(group);
 }
 
-void tg_group_say(const struct tg_group *group, const struct tg_peer *peer, enum tg_log_level level,
-                  const char *message) {
+void tg_group_say_name(const struct tg_group *group, struct tg_slice name, enum tg_log_level level,
+                       const char *message) {
   struct tg_log_record record;
   if (!group->log || !tg_log_enabled(group->log, level)) return;
   tg_log_record_begin(&record, group->log, level, tg_slice_cstr(message));
   tg_log_record_text(&record, "upstream", group->name);
-  if (peer) tg_log_record_text(&record, "peer", peer->address);
+  if (name.len) tg_log_record_text(&record, "peer", name);
   tg_log_record_end(&record, group->log);
+}
+
+void tg_group_say(const struct tg_group *group, const struct tg_peer *peer, enum tg_log_level level,
+                  const char *message) {
+  tg_group_say_name(group, peer ? peer->address : TG_SLICE(""), level, message);
+}
+
+void tg_group_limit(struct tg_group *group, const struct tg_rules *rules) {
+  tg_gate_set(&group->gate, rules->max_requests, rules->queue);
 }
 
 struct tg_gate *tg_group_gate(struct tg_group *group) {
@@ -176,7 +191,7 @@ static size_t choose(struct tg_group *group, struct tg_pick *pick, size_t count,
 }
 
 static tg_status pick_locked(struct tg_group *group, struct tg_pick *pick, struct tg_peer **peer) {
-  uint64_t now = tg_clock_now(), wait = 0;
+  uint64_t now = group->clock(), wait = 0;
   enum fitness best;
   pick->retry_after = 1;
   size_t count = gather(group, pick, now, &best);
@@ -243,7 +258,7 @@ static void learn(struct tg_group *group, struct tg_peer *peer,
                   const struct tg_peer_outcome *outcome, struct news *news) {
   const struct tg_rules *rules = group->rules;
   const struct tg_rules_outlier *outlier = &rules->outlier;
-  uint64_t now = tg_clock_now();
+  uint64_t now = group->clock();
   bool failed = is_failure(outcome);
   take_latency(peer, outcome, failed, now);
   peer->failures += failed;

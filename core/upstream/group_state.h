@@ -1,5 +1,5 @@
 /* The inside of a group, for the files of this folder that work on it: group.c (requests), roster.c
- * (who is in it), groups.c (all of them).
+ * (who is in it), report.c (what is shown of it), groups.c (all of them).
  *
  * Two locks: `change` for whoever changes the list of peers, for as long as that takes; `lock`,
  * which is taken inside of it, for a look at the state, never longer. */
@@ -12,13 +12,18 @@
 #include "upstream/breaker.h"
 #include "upstream/group.h"
 #include "upstream/retry_budget.h"
+#include "upstream/roster.h"
 
 struct tg_group {
   struct tg_slice name;
   struct tg_log *log; /* may be NULL */
   struct tg_gate gate;
   uint64_t since, until; /* numbers of generations: the first that has it, the first that has not */
+  uint64_t (*clock)(void);
+  struct tg_groups *groups; /* its registry: where names are looked up from; may be NULL */
   pthread_mutex_t change;
+  struct tg_roster_entry **entries; /* under `change` */
+  size_t entry_count;
   pthread_mutex_t lock;
   /* under `lock` */
   struct tg_rules *rules;
@@ -33,11 +38,18 @@ struct tg_group {
 };
 
 /* Nothing in it yet. NULL: no memory. */
-struct tg_group *tg_group_new(struct tg_slice name, struct tg_log *log);
+struct tg_group *tg_group_new(struct tg_slice name, struct tg_log *log, uint64_t (*clock)(void));
 void tg_group_free(struct tg_group *group);
+
+/* The gate's limits are those of the rules from now on. */
+void tg_group_limit(struct tg_group *group, const struct tg_rules *rules);
 
 /* One line about a peer (may be NULL). */
 void tg_group_say(const struct tg_group *group, const struct tg_peer *peer, enum tg_log_level level,
                   const char *message);
+
+/* The same about a place that is no peer. */
+void tg_group_say_name(const struct tg_group *group, struct tg_slice name, enum tg_log_level level,
+                       const char *message);
 
 #endif

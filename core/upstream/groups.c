@@ -4,17 +4,23 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "loop/resolver.h"
 #include "upstream/group_state.h"
 #include "upstream/roster.h"
 
 struct tg_groups {
   pthread_mutex_t lock; /* of the list, and of since and until of each */
   struct tg_log *log;
+  uint64_t (*clock)(void);
   struct tg_group **list; /* in order of names */
   size_t count;
+  struct tg_loop *home; /* NULL: none */
+  struct tg_resolver *resolver;
+  struct tg_letter letter;
+  bool posted; /* the letter is on its way */
 };
 
-struct tg_groups *tg_groups_new(struct tg_log *log) {
+struct tg_groups *tg_groups_new(struct tg_log *log, uint64_t (*clock)(void)) {
   struct tg_groups *groups = calloc(1, sizeof *groups);
   if (!groups) return NULL;
   groups->list = calloc(TG_GROUPS_MAX, sizeof(struct tg_group *));
@@ -23,6 +29,7 @@ struct tg_groups *tg_groups_new(struct tg_log *log) {
     return NULL;
   }
   groups->log = log;
+  groups->clock = clock;
   TG_CHECK(pthread_mutex_init(&groups->lock, NULL) == 0);
   return groups;
 }
@@ -34,6 +41,57 @@ void tg_groups_free(struct tg_groups *groups) {
   free(groups->list);
   free(groups);
 }
+
+/* ---- home ---- */
+
+void tg_groups_serve(struct tg_groups *groups, struct tg_loop *home,
+                     const struct tg_settings *settings, uint64_t version) {
+  struct tg_resolver *resolver = tg_resolver_of(home, settings, version);
+  pthread_mutex_lock(&groups->lock);
+  groups->home = home;
+  groups->resolver = resolver;
+  pthread_mutex_unlock(&groups->lock);
+}
+
+void tg_groups_stop(struct tg_groups *groups) {
+  pthread_mutex_lock(&groups->lock);
+  groups->home = NULL;
+  pthread_mutex_unlock(&groups->lock);
+  for (size_t i = 0; i < groups->count; i++) tg_roster_stop(groups->list[i]);
+}
+
+struct tg_loop *tg_groups_home(const struct tg_groups *groups) {
+  return groups->home;
+}
+
+struct tg_resolver *tg_groups_resolver(const struct tg_groups *groups) {
+  return groups->resolver;
+}
+
+bool tg_groups_serving(const struct tg_groups *groups) {
+  return groups->home != NULL;
+}
+
+static void open_letter(struct tg_letter *letter) {
+  struct tg_groups *groups = TG_CONTAINER(letter, struct tg_groups, letter);
+  pthread_mutex_lock(&groups->lock);
+  groups->posted = false;
+  bool serves = groups->home != NULL;
+  pthread_mutex_unlock(&groups->lock);
+  for (size_t i = 0; i < groups->count && serves; i++) tg_roster_sweep(groups->list[i]);
+}
+
+void tg_groups_wake(struct tg_groups *groups) {
+  if (!groups) return;
+  pthread_mutex_lock(&groups->lock);
+  if (groups->home && !groups->posted) {
+    groups->letter.open = open_letter;
+    groups->posted = tg_mailbox_post(&groups->home->mailbox, &groups->letter) == TG_OK;
+  }
+  pthread_mutex_unlock(&groups->lock);
+}
+
+/* ---- by name ---- */
 
 static int compare(struct tg_slice a, struct tg_slice b) {
   int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
@@ -73,8 +131,9 @@ static tg_status need(struct tg_groups *groups, struct tg_slice name, struct tg_
     return TG_OK;
   }
   if (groups->count == TG_GROUPS_MAX) return TG_EOVERLOAD;
-  *group = tg_group_new(name, groups->log);
+  *group = tg_group_new(name, groups->log, groups->clock);
   if (!*group) return TG_ENOMEM;
+  (*group)->groups = groups;
   (*group)->since = UINT64_MAX;
   pthread_mutex_lock(&groups->lock);
   memmove(&groups->list[place + 1], &groups->list[place],
@@ -85,24 +144,10 @@ static tg_status need(struct tg_groups *groups, struct tg_slice name, struct tg_
   return TG_OK;
 }
 
-static tg_status settle(struct tg_group *group, const struct tg_group_spec *spec) {
-  struct tg_roster_row *rows = calloc(spec->peer_count + 1, sizeof *rows);
-  if (!rows) return TG_ENOMEM;
-  for (size_t i = 0; i < spec->peer_count; i++) {
-    const struct tg_peer_spec *peer = &spec->peers[i];
-    rows[i] = (struct tg_roster_row){.address = peer->address,
-                                     .authority = peer->address,
-                                     .zone = peer->zone,
-                                     .weight = peer->weight,
-                                     .priority = peer->priority,
-                                     .max_requests = peer->max_requests};
-  }
-  pthread_mutex_lock(&group->change);
-  tg_status status =
-      tg_roster_settle(group, spec->rules, rows, spec->peer_count, group->rules == NULL);
-  pthread_mutex_unlock(&group->change);
-  free(rows);
-  return status;
+/* What nobody lists any more is not looked up any more, and keeps the peers that it has. */
+static void sweep_retired(struct tg_groups *groups, uint64_t generation) {
+  for (size_t i = 0; i < groups->count; i++)
+    if (groups->list[i]->until <= generation) tg_roster_stop(groups->list[i]);
 }
 
 tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *specs, size_t count,
@@ -115,7 +160,7 @@ tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *
   for (size_t i = 0; i < count; i++) {
     struct tg_group *group;
     tg_status status = need(groups, specs[i].name, &group);
-    if (status == TG_OK) status = settle(group, &specs[i]);
+    if (status == TG_OK) status = tg_roster_apply(group, &specs[i]);
     if (status) {
       worst = status;
       continue;
@@ -125,6 +170,7 @@ tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *
     group->until = UINT64_MAX;
     pthread_mutex_unlock(&groups->lock);
   }
+  sweep_retired(groups, generation);
   return worst;
 }
 

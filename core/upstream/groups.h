@@ -4,14 +4,25 @@
 #define TG_UPSTREAM_GROUPS_H
 
 #include "base/log.h"
+#include "base/settings.h"
 #include "upstream/group.h"
 
 #define TG_GROUPS_MAX 1024
 
 struct tg_groups;
 
-/* NULL: no memory. `log` may be NULL. */
-struct tg_groups *tg_groups_new(struct tg_log *log);
+/* NULL: no memory. `log` may be NULL; `clock` gives monotonic nanoseconds, NULL means tg_clock_now.
+ */
+struct tg_groups *tg_groups_new(struct tg_log *log, uint64_t (*clock)(void));
+
+/* The loop of the calling thread is their home from now on: it looks names up and asks peers for
+ * their health. `settings` are borrowed for the call, `version` as for tg_resolver_of. Without a
+ * home, names are looked up by whoever calls such a peer. Before tg_groups_apply. */
+void tg_groups_serve(struct tg_groups *groups, struct tg_loop *home,
+                     const struct tg_settings *settings, uint64_t version);
+
+/* Ends what runs on the home loop; before that is closed. Home thread. */
+void tg_groups_stop(struct tg_groups *groups);
 
 /* Nobody may use a group any more. NULL is allowed. */
 void tg_groups_free(struct tg_groups *groups);
@@ -31,5 +42,13 @@ TG_MUST_CHECK tg_status tg_groups_apply(struct tg_groups *groups, const struct t
 /* Calls `each` with every group that the newest generation has, in order of their names. */
 void tg_groups_each(struct tg_groups *groups, void (*each)(void *owner, struct tg_group *group),
                     void *owner);
+
+/* For the files of this folder. */
+struct tg_loop *tg_groups_home(const struct tg_groups *groups);
+struct tg_resolver *tg_groups_resolver(const struct tg_groups *groups);
+bool tg_groups_serving(const struct tg_groups *groups);
+
+/* Has the home thread look at what was changed. Any thread; NULL is allowed. */
+void tg_groups_wake(struct tg_groups *groups);
 
 #endif

@@ -68,7 +68,7 @@ tg_status tg_peer_new(struct tg_group *group, const struct tg_rules *rules, stru
   snprintf(made->id, sizeof made->id, "%016llx", (unsigned long long)made->hash);
   made->seat.hash = made->hash;
   made->group = group;
-  made->weight = 1;
+  made->weight = made->listed_weight = 1;
   atomic_init(&made->refs, 1);
   *peer = made;
   return TG_OK;

@@ -36,11 +36,12 @@ struct tg_peer {
   struct tg_balance_seat seat; /* weight, requests under way, latency */
   struct tg_outlier outlier;
   uint32_t weight, priority, max_requests;
-  bool listed;   /* in its group: may be picked */
-  bool draining; /* takes no new request */
-  bool sick;     /* a health check says so */
-  bool out;      /* ejected, or its return was not seen yet */
-  bool warming;  /* its weight grows */
+  uint32_t listed_weight; /* what tidegate.lua or the DNS says */
+  bool listed;            /* in its group: may be picked */
+  bool draining;          /* takes no new request */
+  bool sick;              /* a health check says so */
+  bool out;               /* ejected, or its return was not seen yet */
+  bool warming;           /* its weight grows */
   uint64_t warm_from;
   uint64_t requests, failures;
 };
