@@ -4,11 +4,10 @@
 -- all of it. The states of loops and workers call it with the bytecode that came out; they do the same without places.
 -- Order: tidegate.lua, so that grants hold; groups from the outermost; route files by their paths.
 
-local caret_place = require("tidegate._pure.key_scan").place
+local caret_place = require("tidegate._pure.lua_text").place
 local compile = require("tidegate._core.compile")
 local config_check = require("tidegate._pure.config")
 local fallback = require("tidegate._core.fallback")
-local key_scan = require("tidegate._pure.key_scan")
 local openapi_routes = require("tidegate._core.openapi_routes")
 local route_key = require("tidegate._pure.route_key")
 local routes = require("tidegate._core.routes")
@@ -36,23 +35,17 @@ function Load:source_of(path)
   return file and file.source
 end
 
--- Where the keys of a file's table stand; nothing where only bytecode is there.
-function Load:scan(file)
-  if not file.scan and file.source then
-    file.scan = key_scan.scan(file.source)
-  end
-  return file.scan
-end
-
--- Line, column and end column of a key, as fields of `out`.
+-- Line, column and end column of a key, as fields of `out`. Of no use where only bytecode is there.
 function Load:locate(file, keys, out)
-  local scan = keys and self:scan(file)
-  local place = scan and key_scan.lookup(scan, keys)
-  if place then
-    out.line, out.column = caret_place(file.source, place.offset)
-    out.end_column = out.column + place.stop - place.offset
+  local offset, stop
+  if keys and file.source then
+    offset, stop = self.keys.lookup(file.source, keys)
   end
-  return place ~= nil
+  if offset then
+    out.line, out.column = caret_place(file.source, offset)
+    out.end_column = out.column + stop - offset
+  end
+  return offset ~= nil
 end
 
 -- The `bad` of one file: an error at a key, or at the file's last return.
@@ -70,7 +63,7 @@ end
 function Load:compile(file)
   local chunk, err
   if file.source then
-    chunk, err = compile.text(file.source, file.path, self.env, self.standard)
+    chunk, err = compile.text(file.source, file.path, self.env, self.standard, self.keys)
     if err then
       self:add(err)
       return nil, ("%s:%d: %s"):format(err.file, err.line or 1, err.message)
@@ -105,8 +98,7 @@ function Load:run(file)
 end
 
 function Load:report_doubles(file)
-  local scan = self:scan(file)
-  for _, double in ipairs(scan and scan.doubles or {}) do
+  for _, double in ipairs(file.source and self.keys.doubles(file.source) or {}) do
     local err = { message = ("'%s' is written twice in one table"):format(double.name), file = file.path }
     err.line, err.column = caret_place(file.source, double.offset)
     err.end_column = err.column + double.stop - double.offset
@@ -356,6 +348,8 @@ end
 --- @param loader table
 --- @return fun(files: table[], opts: table): table, table[] load_app
 return function(core, grants, sandbox, loader)
+  local keys = core.open("key_scan")
+
   -- Hooks get what they share with handlers.
   local function hook(fn)
     return fn and function()
@@ -383,7 +377,7 @@ return function(core, grants, sandbox, loader)
   return function(files, opts)
     local load = setmetatable({
       env = sandbox.env, standard = sandbox.standard, failure = loader.failure, by_path = {}, seen = {}, errors = {},
-      compiled = {}, groups = {}, group_files = {}, routes = {},
+      compiled = {}, groups = {}, group_files = {}, routes = {}, keys = keys,
     }, Load)
     local config_file
     local route_files, templates = {}, {}
@@ -430,6 +424,7 @@ return function(core, grants, sandbox, loader)
     end
     core.routes = load.routes
     sandbox.freeze()
+    keys.forget()
     local app = {
       routes = load.routes,
       site = site,

@@ -129,21 +129,8 @@ function M.globals(chunk, found)
   visit_globals(util, chunk, reads, found)
 end
 
---- Compiles a text into a function of the application's environment.
---- @param source string
---- @param name string path inside the application
---- @param env table
---- @param standard table names that may not be assigned to
---- @return function? chunk
---- @return tidegate.LoadError? err
-function M.text(source, name, env, standard)
-  if source:byte() == 27 then
-    return nil, { message = "bytecode: only source text is loaded", file = name }
-  end
-  local chunk, problem = loadstring(source, "@" .. name)
-  if not chunk then
-    return nil, syntax_error(source, name, problem)
-  end
+-- The first assignment to a name of the language, as an error.
+local function standard_write(chunk, source, name, standard)
   local err
   global_writes(chunk, function(global, line)
     if standard[global] ~= nil and not err then
@@ -154,6 +141,26 @@ function M.text(source, name, env, standard)
       }, source)
     end
   end)
+  return err
+end
+
+--- Compiles a text into a function of the application's environment.
+--- @param source string
+--- @param name string path inside the application
+--- @param env table
+--- @param standard table names that may not be assigned to
+--- @param keys table? the module key_scan, which says of most texts that they assign to none; nil where there are none
+--- @return function? chunk
+--- @return tidegate.LoadError? err
+function M.text(source, name, env, standard, keys)
+  if source:byte() == 27 then
+    return nil, { message = "bytecode: only source text is loaded", file = name }
+  end
+  local chunk, problem = loadstring(source, "@" .. name)
+  if not chunk then
+    return nil, syntax_error(source, name, problem)
+  end
+  local err = keys and keys.may_assign(source, standard) and standard_write(chunk, source, name, standard)
   if err then
     return nil, err
   end

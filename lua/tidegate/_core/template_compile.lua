@@ -6,7 +6,7 @@
 local new_unit = require("tidegate._core.template_unit").new
 local html = require("tidegate._pure.html_context")
 local lexer = require("tidegate._pure.template_lexer")
-local place = require("tidegate._pure.key_scan").place
+local place = require("tidegate._pure.lua_text").place
 
 local M = {}
 

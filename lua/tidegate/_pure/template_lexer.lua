@@ -3,12 +3,12 @@
 -- What stands in a tag is Lua: strings, comments and braces of it are known, so that "}}" in a string ends nothing.
 -- Comments are blanked out, so that the code can be put on one line with other code.
 
-local key_scan = require("tidegate._pure.key_scan")
+local lua_text = require("tidegate._pure.lua_text")
 
 local M = {}
 
 local find, sub, match, byte = string.find, string.sub, string.match, string.byte
-local after_long, after_string = key_scan.after_long, key_scan.after_string
+local after_long, after_string = lua_text.after_long, lua_text.after_string
 
 --- @class tidegate.TemplatePart
 --- @field kind "text"|"expr"|"raw"|"code"

@@ -1,11 +1,12 @@
 -- luacheck: std luajit+busted
-local key_scan = require("tidegate._pure.key_scan")
+local key_scan = require("fake_key_scan")
+local lua_text = require("tidegate._pure.lua_text")
 
 local function places(source, ...)
   assert(loadstring(source))
   local place = key_scan.lookup(key_scan.scan(source), { ... })
   if place then
-    local line, column = key_scan.place(source, place.offset)
+    local line, column = lua_text.place(source, place.offset)
     return line .. ":" .. column .. "-" .. (column + place.stop - place.offset)
   end
 end
@@ -14,7 +15,7 @@ local function doubles(source)
   assert(loadstring(source))
   local out = {}
   for _, double in ipairs(key_scan.scan(source).doubles) do
-    local line = key_scan.place(source, double.offset)
+    local line = lua_text.place(source, double.offset)
     out[#out + 1] = double.name .. ":" .. line
   end
   return table.concat(out, " ")

@@ -1,43 +1,17 @@
--- Finds where the keys of table constructors stand in a source, and keys that are written twice in one of them.
---
--- Lua itself forgets both. It is a scan, not a parser: it knows strings, comments, brackets and blocks, and that is
--- enough for a text that the compiler has taken.
+-- A stand-in for core/bind/key_scan.c, for specs that run in plain LuaJIT. It is also what that one is compared with.
 
 local M = {}
 
-local find, byte, sub, match = string.find, string.byte, string.sub, string.match
+local lua_text = require("tidegate._pure.lua_text")
+
+local find, byte, sub = string.find, string.byte, string.sub
+local after_long, after_string = lua_text.after_long, lua_text.after_string
 
 local OPENS = { ["function"] = true, ["if"] = true, ["do"] = true, ["repeat"] = true }
 local CLOSES = { ["end"] = true, ["until"] = true }
 
 local QUOTE, APOSTROPHE, MINUS, BRACKET, BRACE = 34, 39, 45, 91, 123
 local COMMA, SEMICOLON, EQUALS = 44, 59, 61
-
--- The offset after the long bracket that begins at `at`, or nil.
-local function after_long(source, at)
-  local level = match(source, "^%[(=*)%[", at)
-  if not level then
-    return nil
-  end
-  local _, stop = find(source, "]" .. level .. "]", at + #level + 2, true)
-  return (stop or #source) + 1
-end
-
--- The offset after the string whose quote stands at `at`.
-local function after_string(source, at)
-  local quote = byte(source, at)
-  local stops = quote == QUOTE and '["\\]' or "['\\]"
-  local pos = at + 1
-  while true do
-    pos = find(source, stops, pos)
-    if not pos then
-      return #source + 1
-    elseif byte(source, pos) == quote then
-      return pos + 1
-    end
-    pos = pos + 2
-  end
-end
 
 local function skip_space(source, pos)
   while true do
@@ -199,21 +173,6 @@ function M.scan(source)
   return result
 end
 
---- Line and column (both from 1, in bytes) of an offset.
---- @param source string
---- @param offset integer
---- @return integer line, integer column
-function M.place(source, offset)
-  local line, start = 1, 1
-  while true do
-    local feed = find(source, "\n", start, true)
-    if not feed or feed >= offset then
-      return line, offset - start + 1
-    end
-    line, start = line + 1, feed + 1
-  end
-end
-
 --- The place of a key by its path from the table that the file returns; of the first table with that key where the
 --- returned one is not written there; else nil.
 --- @param scan tidegate.KeyScan
@@ -236,6 +195,22 @@ function M.lookup(scan, path)
   return place
 end
 
-M.after_long, M.after_string = after_long, after_string
+-- The functions that the C module has.
+function M.module()
+  return {
+    doubles = function(source)
+      local doubles = M.scan(source).doubles
+      return doubles[1] and doubles
+    end,
+    lookup = function(source, path)
+      local place = M.lookup(M.scan(source), path)
+      if place then
+        return place.offset, place.stop
+      end
+    end,
+    may_assign = function() return true end,
+    forget = function() end,
+  }
+end
 
 return M
