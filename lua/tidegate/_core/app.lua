@@ -14,6 +14,10 @@ local routes = require("tidegate._core.routes")
 local sorted_keys = require("tidegate._pure.sorted_keys")
 local spec_check = require("tidegate._pure.spec")
 
+-- How often a loop runs before it is compiled. A load goes through the library's code a few times a file, and traces of
+-- that cost more than they give; what loops for long while it loads is compiled all the same.
+local HOT_WHILE_LOADING, HOT = "hotloop=20000", "hotloop=56"
+
 local function by_path(a, b)
   return a.path < b.path
 end
@@ -386,6 +390,7 @@ return function(core, grants, sandbox, loader)
       ordered[index] = file
     end
     table.sort(ordered, by_path)
+    jit.opt.start(HOT_WHILE_LOADING)
     sandbox.thaw()
     loader.reset()
     for _, given in ipairs(ordered) do
@@ -425,6 +430,7 @@ return function(core, grants, sandbox, loader)
     core.routes = load.routes
     sandbox.freeze()
     keys.forget()
+    jit.opt.start(HOT)
     local app = {
       routes = load.routes,
       site = site,

@@ -1,14 +1,14 @@
--- Run by test_key_scan.c; `module` is the C module.
+-- Called by test_key_scan.c with the C module; gives the number of comparisons.
+local module = ...
 local fake = require("fake_key_scan")
-local module = module -- luacheck: ignore
 
-compared = 0 -- luacheck: ignore
+local compared = 0
 
 local function same(given, wanted, what)
   if given ~= wanted then
     error(("%s: %s, not %s"):format(what, tostring(given), tostring(wanted)), 2)
   end
-  compared = compared + 1 -- luacheck: ignore
+  compared = compared + 1
 end
 
 -- Asks for all that the scan in Lua has found.
@@ -84,8 +84,9 @@ same(pcall(module.lookup, {}, {}), false, "no text")
 -- Names that are assigned to: true wherever the compiler would write a global of that name.
 local names = { print = true, type = true }
 for _, source in ipairs({
-  "print = 1", "x, print = 1, 2", "print, x = 1, 2", "function print() end", "local x print = 1", "local x = ...print = 1",
-  "local x = 'a'print = 1", "local x = {}print = 1", "do print --[[ y ]] --z\n = 1 end", "local a, b = 1 type = 2",
+  "print = 1", "x, print = 1, 2", "print, x = 1, 2", "function print() end", "local x print = 1",
+  "local x = ...print = 1", "local x = 'a'print = 1", "local x = {}print = 1", "do print --[[ y ]] --z\n = 1 end",
+  "local a, b = 1 type = 2",
   "return { f = function() print = 1 end }", "local function f() type = 1 end", "local print = print, 2 print = 1",
   "f(function() type = 1 end)", "local function f(print) end function type() end", "local x = a.b print = 1",
 }) do
@@ -94,8 +95,11 @@ for _, source in ipairs({
 end
 for _, source in ipairs({
   "local print = 1", "local print, type", "local x = print", "print(1)", "x.print = 1", "x = { print = 1, type = 2 }",
-  "local function print() end", "x = 'print = 1' -- type = 1", "return print == 1", "--[[\nprint = 1]] x = [[type = 1]]",
+  "local function print() end", "x = 'print = 1' -- type = 1", "return print == 1",
+  "--[[\nprint = 1]] x = [[type = 1]]",
 }) do
   assert(loadstring(source))
   same(module.may_assign(source, names), false, source)
 end
+
+return compared
