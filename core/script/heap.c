@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define REGION     (1024u * 1024)
-#define CARVED     4096u /* bytes that are carved at once */
-#define DIRTY_MOST 96u   /* spare slabs whose pages are kept: the next wave of garbage needs them */
+#define REGION (1024u * 1024)
+#define LARGE  (2 * 1024u * 1024) /* a page of the larger kind; what a heap of some size grows by \
+                                   */
+#define CARVED     4096u          /* bytes that are carved at once */
+#define DIRTY_MOST 96u /* spare slabs whose pages are kept: the next wave of garbage needs them */
 
 struct tg_heap_region {
   struct tg_heap_region *older;
-  char *begin;
+  char *begin, *end;
   char *fresh; /* slabs from here on were never taken */
 };
 
@@ -34,7 +36,7 @@ void tg_heap_deinit(struct tg_heap *heap) {
   while (heap->regions) {
     struct tg_heap_region *region = heap->regions;
     heap->regions = region->older;
-    (void)munmap(region->begin, REGION);
+    (void)munmap(region->begin, (size_t)(region->end - region->begin));
     free(region);
   }
 }
@@ -42,24 +44,29 @@ void tg_heap_deinit(struct tg_heap *heap) {
 /* ---- slabs ---- */
 
 /* mmap aligns to pages: takes more than is needed, and gives the ends back. */
-static char *map_aligned(void) {
-  size_t size = REGION + TG_HEAP_SLAB;
-  char *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static char *map_aligned(size_t size, size_t align) {
+  char *all = mmap(NULL, size + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (all == MAP_FAILED) return NULL;
-  size_t before = (size_t)(-(uintptr_t)all & (TG_HEAP_SLAB - 1));
+  size_t before = (size_t)(-(uintptr_t)all & (align - 1));
   if (before) (void)munmap(all, before);
-  if (before < TG_HEAP_SLAB) (void)munmap(all + before + REGION, TG_HEAP_SLAB - before);
+  if (before < align) (void)munmap(all + before + size, align - before);
   return all + before;
 }
 
+/* A heap that has filled two regions goes on in steps that the kernel can give at once: 512 faults
+ * cost more than the few pages that may stay unused. */
 static bool add_region(struct tg_heap *heap) {
   struct tg_heap_region *region = malloc(sizeof *region);
   if (!region) return false;
-  region->begin = region->fresh = map_aligned();
+  bool large = heap->regions && heap->regions->older;
+  size_t size = large ? LARGE : REGION;
+  region->begin = region->fresh = map_aligned(size, large ? LARGE : TG_HEAP_SLAB);
   if (!region->begin) {
     free(region);
     return false;
   }
+  if (large) (void)madvise(region->begin, size, MADV_HUGEPAGE); /* a wish */
+  region->end = region->begin + size;
   region->older = heap->regions;
   heap->regions = region;
   return true;
@@ -71,7 +78,7 @@ static struct tg_heap_slab *find_empty(struct tg_heap *heap) {
     if (heap->dirty) heap->dirty--;
     return TG_CONTAINER(link, struct tg_heap_slab, link);
   }
-  if (!heap->regions || heap->regions->fresh == heap->regions->begin + REGION)
+  if (!heap->regions || heap->regions->fresh == heap->regions->end)
     if (!add_region(heap)) return NULL;
   char *memory = heap->regions->fresh;
   heap->regions->fresh += TG_HEAP_SLAB;
