@@ -51,7 +51,8 @@ static ssize_t read_all(int fd, char *data, size_t len) {
 }
 
 /* Reads one file. TG_EAGAIN: it is not what was listed any more. */
-static tg_status read_file(const struct tg_source_file *file, struct tg_slice *source) {
+static tg_status read_file(const struct tg_source_file *file, struct tg_arena *memory,
+                           struct tg_slice *source) {
   struct stat st;
   int fd = open(file->full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return errno == ENOENT ? TG_EAGAIN : -errno;
@@ -61,7 +62,7 @@ static tg_status read_file(const struct tg_source_file *file, struct tg_slice *s
     status = TG_EAGAIN;
   if (!status && st.st_size > (off_t)FILE_MAX) status = TG_ETOO_LARGE;
   size_t len = (size_t)file->stat.st_size;
-  char *data = status ? NULL : malloc(len + 1);
+  char *data = status ? NULL : tg_arena_alloc(memory, len + 1);
   if (!status && !data) status = TG_ENOMEM;
   if (!status) {
     ssize_t n = read_all(fd, data, len + 1);
@@ -71,39 +72,46 @@ static tg_status read_file(const struct tg_source_file *file, struct tg_slice *s
       status = TG_EAGAIN;
   }
   close(fd);
-  if (status) {
-    free(data);
-    return status;
-  }
+  if (status) return status;
   data[len] = 0;
   *source = tg_slice(data, len);
   return TG_OK;
 }
 
-/* Reads every listed file, calls `take` with each, which becomes the owner of `source`. What cannot
- * be read becomes a fault. TG_EAGAIN, TG_ENOMEM: given up. */
+static void keep_file(struct tg_bundle *bundle, const struct tg_source_file *file,
+                      struct tg_slice source) {
+  struct tg_slice path = {file->path, strlen(file->path) + 1};
+  path = tg_arena_copy(&bundle->memory, path);
+  TG_CHECK(path.ptr);
+  bundle->files[bundle->count++] =
+      (struct tg_bundle_file){.path = path.ptr, .kind = file->kind, .source = source};
+}
+
+/* Reads every listed file. What cannot be read becomes a fault. TG_EAGAIN, TG_ENOMEM: given up. */
 static tg_status read_files(struct tg_source_tree *tree, uint64_t *hash,
                             struct tg_bundle *keep_in) {
+  tg_status status = TG_OK;
+  struct tg_arena own, *memory = keep_in ? &keep_in->memory : &own;
+  tg_arena_init(&own, NULL, 0);
   *hash = FNV_START;
   for (size_t i = 0; i < tree->file_count; i++) {
     const struct tg_source_file *file = &tree->files[i];
     struct tg_slice source = {0};
-    tg_status status = read_file(file, &source);
-    if (status == TG_EAGAIN || status == TG_ENOMEM) return status;
+    status = read_file(file, memory, &source);
+    if (status == TG_EAGAIN || status == TG_ENOMEM) break;
     if (status == TG_ETOO_LARGE) {
       tg_source_tree_fault(tree, file->path, "larger than %u MiB", FILE_MAX >> 20);
     } else if (status) {
       tg_source_tree_fault(tree, file->path, "cannot be read: %s", strerror(-status));
     } else {
       *hash = hash_file(*hash, file->path, source);
-      if (keep_in)
-        keep_in->files[keep_in->count++] = (struct tg_bundle_file){
-            .path = tg_check_strdup(file->path), .kind = file->kind, .source = source};
-      else
-        free((char *)source.ptr);
+      if (keep_in) keep_file(keep_in, file, source);
     }
+    status = TG_OK;
+    tg_arena_reset(&own);
   }
-  return TG_OK;
+  tg_arena_reset(&own);
+  return status;
 }
 
 /* One reading between two lists; TG_EAGAIN where they differ. */
@@ -180,11 +188,7 @@ tg_status tg_bundle_empty(const char *dir, struct tg_bundle **out) {
 
 void tg_bundle_free(struct tg_bundle *bundle) {
   if (!bundle) return;
-  for (size_t i = 0; i < bundle->count; i++) {
-    free(bundle->files[i].path);
-    free((char *)bundle->files[i].source.ptr);
-    free((char *)bundle->files[i].bytecode.ptr);
-  }
+  tg_arena_reset(&bundle->memory);
   free(bundle->files);
   free(bundle->dir);
   free(bundle);

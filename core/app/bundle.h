@@ -10,23 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/slice.h"
 #include "base/status.h"
 
 enum tg_file_kind { TG_FILE_CONFIG, TG_FILE_GROUP, TG_FILE_ROUTE, TG_FILE_LIB, TG_FILE_TEMPLATE };
 
 struct tg_bundle_file {
-  char *path; /* relative to the application: "routes/v1/users.lua" */
+  const char *path; /* relative to the application: "routes/v1/users.lua" */
   enum tg_file_kind kind;
-  struct tg_slice source;   /* owned */
-  struct tg_slice bytecode; /* owned; len 0 until it was compiled */
+  struct tg_slice source;
+  struct tg_slice bytecode; /* len 0 until it was compiled */
 };
 
 struct tg_bundle {
   char *dir;                    /* absolute path of the application */
   struct tg_bundle_file *files; /* by path */
   size_t count;
-  uint64_t hash; /* of all paths and contents, in order */
+  uint64_t hash;          /* of all paths and contents, in order */
+  struct tg_arena memory; /* paths, sources and bytecode */
 };
 
 /* Something on the disk that could not be read: a folder instead of a file, no permission, too

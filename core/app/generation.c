@@ -88,11 +88,8 @@ static void keep_bytecode(lua_State *L, int compiled, struct tg_bundle *bundle) 
     size_t len;
     const char *bytes = lua_tolstring(L, -1, &len);
     if (bytes && len) {
-      char *copy = malloc(len);
-      if (!copy) tg_error_misuse(L, "not enough memory");
-      memcpy(copy, bytes, len);
-      free((char *)file->bytecode.ptr);
-      file->bytecode = tg_slice(copy, len);
+      file->bytecode = tg_arena_copy(&bundle->memory, tg_slice(bytes, len));
+      if (!file->bytecode.ptr) tg_error_misuse(L, "not enough memory");
     }
     lua_pop(L, 1);
   }
