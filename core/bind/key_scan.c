@@ -19,7 +19,6 @@ struct scanner {
   int ref;
 };
 
-/// Functions of _core/app.lua; not for routes.
 TG_MODULE(key_scan)
 
 static void forget(lua_State *L, struct scanner *scanner) {
