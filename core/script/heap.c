@@ -10,10 +10,11 @@
 #include <sys/mman.h>
 
 #define REGION (1024u * 1024)
-#define LARGE  (2 * 1024u * 1024) /* a page of the larger kind; what a heap of some size grows by \
-                                   */
-#define CARVED     4096u          /* bytes that are carved at once */
-#define DIRTY_MOST 96u /* spare slabs whose pages are kept: the next wave of garbage needs them */
+#define LARGE                                                                            \
+  (2 * 1024u * 1024)     /* a page of the larger kind; what a heap of some size grows by \
+                          */
+#define CARVED     4096u /* bytes that are carved at once */
+#define DIRTY_MOST 96u   /* spare slabs whose pages are kept: the next wave of garbage needs them */
 
 struct tg_heap_region {
   struct tg_heap_region *older;
