@@ -12,7 +12,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "loop/thread.h"
+#include "net/tls_clients.h"
 #include "store/shared.h"
+#include "upstream/gates.h"
 
 struct job {
   const struct tg_options *options;
@@ -45,15 +47,20 @@ static void *on_thread(void *arg) {
                                   .log = open_log(job->options),
                                   .app_dir = job->dir,
                                   .shared = tg_shared_registry_new(tg_clock_now),
+                                  .gates = tg_gates_new(),
+                                  .tls_clients = tg_tls_clients_new(),
                                   .lua_dir = job->options->lua_dir};
   offline.watchdog = tg_watchdog_new();
-  TG_CHECK(offline.host.shared && offline.watchdog && tg_loop_init(&offline.loop, 0) == TG_OK);
+  TG_CHECK(offline.host.shared && offline.host.gates && offline.host.tls_clients &&
+           offline.watchdog && tg_loop_init(&offline.loop, 0) == TG_OK);
   tg_watchdog_add(offline.watchdog, &offline.watch);
   job->exit = job->body(&offline);
   close_generation(offline.generation);
   tg_watchdog_remove(offline.watchdog, &offline.watch);
   tg_watchdog_free(offline.watchdog);
   tg_loop_deinit(&offline.loop);
+  tg_gates_free(offline.host.gates);
+  tg_tls_clients_free(offline.host.tls_clients);
   tg_shared_registry_free(offline.host.shared);
   tg_log_free(offline.host.log, TG_SECOND);
   return NULL;

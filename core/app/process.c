@@ -21,7 +21,9 @@
 #include "base/check.h"
 #include "base/log_record.h"
 #include "loop/pool.h"
+#include "net/tls_clients.h"
 #include "store/shared.h"
+#include "upstream/gates.h"
 #include "upstream/groups.h"
 
 /* A disk, or a file system far away, keeps a thread waiting, not busy: more of them than cores. */
@@ -251,6 +253,8 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
     tg_loop_thread_deinit(process->loops[i]);
     free(process->loops[i]);
   }
+  tg_gates_free(process->host.gates);
+  tg_tls_clients_free(process->host.tls_clients);
   free(process->loops);
   free(process->addresses);
   free(process->last_error);
@@ -303,6 +307,8 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
   process.host = (struct tg_host){.settings = &process.settings,
                                   .log = tg_log_new(STDERR_FILENO, 0),
                                   .shared = tg_shared_registry_new(tg_clock_now),
+                                  .gates = tg_gates_new(),
+                                  .tls_clients = tg_tls_clients_new(),
                                   .lua_dir = options->lua_dir,
                                   .watch_signal = tg_signals_watch,
                                   .app_dir = dir,
@@ -315,7 +321,8 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
                                   .load_errors = options->dev ? tg_dev_load_errors : NULL};
   tg_dev_notes_init(&process.dev_notes);
   process.host.groups = tg_groups_new(process.host.log, NULL);
-  TG_CHECK(process.host.log && process.host.shared && process.host.groups);
+  TG_CHECK(process.host.log && process.host.shared && process.host.gates &&
+           process.host.tls_clients && process.host.groups);
   if (isatty(STDERR_FILENO))
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);
   TG_CHECK(tg_loop_init(&process.control, 0) == TG_OK);

@@ -19,7 +19,9 @@
 #include "loop/loop.h"
 #include "script/heap.h"
 
+struct tg_gates;
 struct tg_shared_registry;
+struct tg_tls_clients;
 struct tg_groups;
 struct tg_task;
 struct tg_scope;
@@ -36,6 +38,8 @@ struct tg_host {
   struct tg_log *log;  /* may be NULL */
   const char *app_dir; /* absolute */
   struct tg_shared_registry *shared;
+  struct tg_tls_clients *tls_clients; /* net/tls_clients.h; NULL: no TLS for clients */
+  struct tg_gates *gates;   /* limits of outbound calls (upstream/gates.h); NULL: there are none */
   struct tg_groups *groups; /* upstreams (upstream/groups.h); NULL: there are none */
   const char
       *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
