@@ -47,6 +47,8 @@
   X("timeouts.start",        timeouts_start,        SECONDS, 60,          0.01,    3600,        "Longest time that on_start may take in one state; past it the version fails.") \
   X("timeouts.drain",        timeouts_drain,        SECONDS, 10,          0,       3600,        "Time that requests under way have to finish at a shutdown.") \
   X("timeouts.route",        timeouts_route,        SECONDS, 30,          0.001,   86400,       "Time until the head of an answer is decided, unless a route says timeout; past it 504.") \
+  X("outbound.idle",         outbound_idle,         COUNT,   256,         0,       65536,       "Connections to other servers that a loop keeps open for later requests; the one that was idle for longest goes first.") \
+  X("outbound.idle_time",    outbound_idle_time,    SECONDS, 60,          0.01,    3600,        "How long such a connection is kept between requests.") \
   X("dns.timeout",           dns_timeout,           SECONDS, 2,           0.01,    60,          "Time that a name server has for an answer, about doubled at each further attempt.") \
   X("dns.attempts",          dns_attempts,          COUNT,   3,           1,       10,          "How often each name server is asked before a lookup fails with a timeout.") \
   X("dns.cache",             dns_cache,             BYTES,   4194304,     0,       1073741824,  "Size of the cache of names, for each loop and worker; 0 keeps nothing.") \

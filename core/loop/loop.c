@@ -123,6 +123,7 @@ tg_status tg_loop_init(struct tg_loop *loop, unsigned index) {
   tg_list_init(&loop->heavy);
   tg_list_init(&loop->flushes);
   tg_list_init(&loop->programs);
+  tg_list_init(&loop->annexes);
   loop->scratch = malloc(TG_LOOP_SCRATCH);
   if (!loop->scratch) return TG_ENOMEM;
   tg_status status = uv_loop_init(&loop->uv);
@@ -161,10 +162,32 @@ static void on_left_open(uv_handle_t *handle, void *arg) {
           uv_handle_type_name(uv_handle_get_type(handle)));
 }
 
+void tg_loop_attach(struct tg_loop *loop, struct tg_loop_annex *annex) {
+  tg_list_append(&loop->annexes, &annex->link);
+}
+
+struct tg_loop_annex *tg_loop_annex_of(struct tg_loop *loop,
+                                       void (*close)(struct tg_loop_annex *annex)) {
+  for (struct tg_list *link = loop->annexes.next; link != &loop->annexes; link = link->next) {
+    struct tg_loop_annex *annex = TG_CONTAINER(link, struct tg_loop_annex, link);
+    if (annex->close == close) return annex;
+  }
+  return NULL;
+}
+
+static void close_annexes(struct tg_loop *loop) {
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&loop->annexes))) {
+    struct tg_loop_annex *annex = TG_CONTAINER(link, struct tg_loop_annex, link);
+    annex->close(annex);
+  }
+}
+
 void tg_loop_deinit(struct tg_loop *loop) {
   /* Jobs that were posted last may hold the closes that we wait for. */
   while (has_jobs(loop)) run_round(loop);
   tg_mailbox_close(&loop->mailbox);
+  close_annexes(loop);
   while (has_jobs(loop)) run_round(loop);
   tg_program_end_all(loop);
   tg_resolver_close(loop->resolver);

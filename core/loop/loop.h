@@ -31,6 +31,15 @@ struct tg_loop_job {
   void (*run)(struct tg_loop_job *job);
 };
 
+/* Something that hangs from a loop and ends with it, of a layer that the loop does not know;
+ * embedded in it, and found by its function. */
+struct tg_loop_annex {
+  struct tg_list link;
+  /* In tg_loop_deinit, before handles are counted: closes what is open, and may free itself then or
+   * from the close callbacks. */
+  void (*close)(struct tg_loop_annex *annex);
+};
+
 #define TG_LOOP_SCRATCH 65536
 #define TG_LOOP_SPARES  64
 
@@ -58,6 +67,7 @@ struct tg_loop {
   char date[TG_HTTP_DATE_LEN + 1];
   struct tg_resolver *resolver; /* made at first use (resolver.h) */
   struct tg_list programs;      /* processes (program.h) */
+  struct tg_list annexes;       /* tg_loop_annex */
   char *scratch; /* TG_LOOP_SCRATCH bytes, lent to one reader at a time, inside one callback */
   struct tg_buffer spares[TG_LOOP_SPARES]; /* memory of emptied output buffers, to be used again */
   unsigned spare_count;
@@ -96,6 +106,13 @@ static inline void tg_loop_job_init(struct tg_loop_job *job, void (*run)(struct 
 static inline void tg_loop_job_remove(struct tg_loop_job *job) {
   tg_list_remove(&job->link);
 }
+
+/* Hangs it from the loop. */
+void tg_loop_attach(struct tg_loop *loop, struct tg_loop_annex *annex);
+
+/* The one with that function; NULL: none. */
+struct tg_loop_annex *tg_loop_annex_of(struct tg_loop *loop,
+                                       void (*close)(struct tg_loop_annex *annex));
 
 /* Date for an HTTP head, at most a second old. */
 const char *tg_loop_date(struct tg_loop *loop);

@@ -127,6 +127,14 @@ bool tg_stream_hung_up(const struct tg_stream *stream);
 /* Have bytes come that were not read yet? */
 bool tg_stream_unread(const struct tg_stream *stream);
 
+/* May the loop come to its end while the stream is open? A stream that is only kept for later. */
+static inline void tg_stream_set_idle(struct tg_stream *stream, bool idle) {
+  if (idle)
+    uv_unref(&stream->uv.handle);
+  else
+    uv_ref(&stream->uv.handle);
+}
+
 /* Ends our side of the connection (FIN, after TLS's own end where it is secured); only when nothing
  * is queued. */
 void tg_stream_shut(struct tg_stream *stream);

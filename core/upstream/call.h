@@ -17,10 +17,11 @@
 #include "http/request_head.h"
 #include "loop/loop.h"
 #include "upstream/pool.h"
+#include "upstream/relay.h"
 
 struct tg_call;
-struct tg_dial;
 struct tg_link;
+struct tg_opening;
 
 struct tg_call_request {
   struct tg_slice method, target;
@@ -97,29 +98,27 @@ struct tg_call {
   const struct tg_origin *origin;
   struct tg_call_limits limits;
   struct tg_loop *loop;
-  struct tg_dial *dial; /* a new link is on its way */
+  struct tg_opening *opening; /* a new link is on its way */
   struct tg_link *link;
   struct tg_wheel_node deadline;
   struct tg_h1_reply h1;
-  struct tg_loop_job later; /* what must not happen within a call of the user's */
+  struct tg_loop_job later; /* begins to send, or calls `ended` */
+  struct tg_relay upload;   /* the request's source to `sink` */
   tg_source_cb body_done;   /* a read that waits */
   void *body_owner;
   tg_sink_cb drained;
   void *drained_owner;
   tg_status body_status; /* why no more will come; TG_OK while it may */
-  tg_status failure;
-  uint64_t silent_since; /* when the backend was last heard, or began to be waited for */
-  uint64_t sent_mark;
+  uint64_t heard_at;     /* when the backend last did what it was waited for */
+  uint64_t sent_mark;    /* what it had taken of our bytes when that was last looked at */
   uint64_t source_left;
   uint32_t interim_count;
-  bool sending;      /* the request is not out yet */
-  bool source_reads; /* its source was asked */
-  bool source_taken; /* and has given bytes: the request cannot be sent again */
-  bool waits_for_continue;
+  bool sending;            /* the request is not all in the stream yet */
+  bool waits_for_continue; /* ... because of Expect */
+  bool heard;              /* a byte of the reply has come */
+  bool whole;              /* all of the reply was read */
   bool upgraded;
-  bool heard; /* a byte of the reply has come */
-  bool shut;
-  bool feeding;
+  bool shut; /* our side of an upgraded link is to end, or has */
 };
 
 /* Begins. TG_EINVALID: the method, the target or a field is not fit for the wire; TG_ENOMEM.

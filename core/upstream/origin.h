@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "base/slice.h"
 
 struct tg_tls_context;
@@ -25,7 +26,7 @@ struct tg_origin {
   struct tg_slice proxy_auth; /* value of Proxy-Authorization; len 0: none */
 };
 
-uint64_t tg_origin_hash(const struct tg_origin *origin);
+uint64_t tg_origin_hash(const struct tg_hash_seed *seed, const struct tg_origin *origin);
 bool tg_origin_equal(const struct tg_origin *a, const struct tg_origin *b);
 
 /* A copy on the heap in one block, which is freed with `free`; it borrows `tls`. NULL: no memory.
