@@ -111,7 +111,8 @@ bool tg_open_file_cached(const struct tg_open_file *file, uint64_t at, uint64_t 
   char byte;
   for (uint64_t from = 0; from < len; from += STRIDE)
     if (tg_open_file_read(file, at + from, &byte, 1, true) < 0) return false;
-  return !len || tg_open_file_read(file, at + len - 1, &byte, 1, true) >= 0;
+  /* What ends between two of them; else whoever goes on asks for the byte behind the last one. */
+  return len % STRIDE == 0 || tg_open_file_read(file, at + len - 1, &byte, 1, true) >= 0;
 }
 
 /* The bytes are read rather than asked for: a request to read ahead comes back before they are

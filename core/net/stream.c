@@ -18,8 +18,9 @@
 #include "base/check.h"
 #include "net/stream_secure.h"
 
-/* Bytes of a file that are given to libuv where the socket is full. */
-#define BRIDGE ((size_t)16 * 1024)
+/* Bytes of a file that are given to libuv where the socket is full: few, because each is copied
+ * twice, and no packet of their own, because others stand before them. */
+#define BRIDGE ((size_t)4 * 1024)
 /* What one call of sendfile is asked for. */
 #define SENDFILE_MAX ((size_t)1024 * 1024)
 
