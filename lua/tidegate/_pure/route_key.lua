@@ -71,11 +71,18 @@ local function check_text(segment)
   end
 end
 
+-- Most paths are words between slashes, and short enough for every limit.
+local function is_plain(path)
+  return #path <= 2 * SEGMENTS_MAX and path:find("^/[%w_/-]*$") and not path:find("//", 1, true)
+end
+
 --- Checks the path of a route.
 --- @param path string
 --- @return string? problem
 function M.check_path(path)
-  if path:sub(1, 1) ~= "/" then
+  if is_plain(path) then
+    return nil
+  elseif path:sub(1, 1) ~= "/" then
     return ("a path begins with '/': '/%s'"):format(path)
   end
   local names, count = { count = 0 }, 0
@@ -106,7 +113,9 @@ end
 --- @return string[]? methods in their order here, each once; all of them for ANY
 --- @return string? problem
 function M.parse_methods(text)
-  if text == "ANY" then
+  if is_method[text] then
+    return { text }
+  elseif text == "ANY" then
     return { unpack(METHODS) }
   end
   local methods, seen = {}, {}
