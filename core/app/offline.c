@@ -15,6 +15,7 @@
 #include "net/tls_clients.h"
 #include "store/shared.h"
 #include "upstream/gates.h"
+#include "upstream/groups.h"
 
 struct job {
   const struct tg_options *options;
@@ -49,16 +50,18 @@ static void *on_thread(void *arg) {
                                   .shared = tg_shared_registry_new(tg_clock_now),
                                   .gates = tg_gates_new(),
                                   .tls_clients = tg_tls_clients_new(),
+                                  .groups = tg_groups_new(NULL, NULL),
                                   .lua_dir = job->options->lua_dir};
   offline.watchdog = tg_watchdog_new();
   TG_CHECK(offline.host.shared && offline.host.gates && offline.host.tls_clients &&
-           offline.watchdog && tg_loop_init(&offline.loop, 0) == TG_OK);
+           offline.host.groups && offline.watchdog && tg_loop_init(&offline.loop, 0) == TG_OK);
   tg_watchdog_add(offline.watchdog, &offline.watch);
   job->exit = job->body(&offline);
   close_generation(offline.generation);
   tg_watchdog_remove(offline.watchdog, &offline.watch);
   tg_watchdog_free(offline.watchdog);
   tg_loop_deinit(&offline.loop);
+  tg_groups_free(offline.host.groups);
   tg_gates_free(offline.host.gates);
   tg_tls_clients_free(offline.host.tls_clients);
   tg_shared_registry_free(offline.host.shared);
@@ -101,7 +104,14 @@ int tg_offline_load(struct tg_offline *offline) {
                            .loops = 0};
   struct tg_load_errors errors;
   offline->generation = tg_generation_build(&build, &errors);
-  if (offline->generation) return TG_EXIT_OK;
+  if (offline->generation) {
+    const struct tg_config *config = &offline->generation->config;
+    if (tg_groups_apply(offline->host.groups, config->upstreams, config->upstream_count, 1) ==
+        TG_OK)
+      return TG_EXIT_OK;
+    fputs("error: out of memory\n", stderr);
+    return TG_EXIT_FAILED;
+  }
   if (options->json)
     printf("%s\n", errors.json ? errors.json : "[]");
   else

@@ -9,6 +9,8 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "upstream/groups.h"
+#include "upstream/report.h"
 
 static tg_status put_text(struct tg_buffer *out, const char *key, const char *text) {
   tg_status status = tg_buffer_format(out, ",\"%s\":", key);
@@ -60,6 +62,48 @@ static tg_status put_pools(struct tg_process *process, struct tg_buffer *out) {
   return status ? status : tg_buffer_append(out, "}", 1);
 }
 
+static tg_status put_peer(struct tg_buffer *out, const struct tg_peer_report *peer, bool first) {
+  tg_status status = tg_buffer_format(out, "%s{\"address\":", first ? "" : ",");
+  if (status == TG_OK) status = tg_escape_append(out, peer->peer->address);
+  if (status) return status;
+  return tg_buffer_format(
+      out,
+      ",\"state\":\"%s\",\"weight\":%u,\"priority\":%u,\"active\":%u,\"requests\":%llu,"
+      "\"failures\":%llu,\"latency_ms\":%.2f}",
+      peer->state, peer->weight, peer->priority, peer->active, (unsigned long long)peer->requests,
+      (unsigned long long)peer->failures, peer->latency * 1e3);
+}
+
+static tg_status put_upstream(struct tg_buffer *out, const struct tg_group_report *report) {
+  tg_status status = tg_buffer_format(
+      out,
+      ":{\"breaker\":\"%s\",\"active\":%u,\"waiting\":%u,\"limit\":%u,\"requests\":%llu,"
+      "\"failures\":%llu,\"retries\":%llu,\"refused\":%llu,\"peers\":[",
+      report->breaker, report->active, report->waiting, report->limit,
+      (unsigned long long)report->requests, (unsigned long long)report->failures,
+      (unsigned long long)report->retries, (unsigned long long)report->refused);
+  for (size_t i = 0; i < report->count && status == TG_OK; i++)
+    status = put_peer(out, &report->peers[i], i == 0);
+  return status ? status : tg_buffer_append(out, "]}", 2);
+}
+
+static tg_status put_upstreams(struct tg_process *process, struct tg_buffer *out) {
+  struct tg_groups *groups = process->host.groups;
+  tg_status status = tg_buffer_format(out, ",\"upstreams\":{");
+  struct tg_group *group = tg_groups_next(groups, NULL);
+  for (bool first = true; group && status == TG_OK; first = false) {
+    struct tg_group_report report;
+    status = tg_group_report(group, &report);
+    if (status) return status;
+    status = tg_buffer_append(out, ",", first ? 0 : 1);
+    if (status == TG_OK) status = tg_escape_append(out, tg_group_name(group));
+    if (status == TG_OK) status = put_upstream(out, &report);
+    tg_group_report_deinit(&report);
+    group = tg_groups_next(groups, group);
+  }
+  return status ? status : tg_buffer_append(out, "}", 1);
+}
+
 static tg_status put_addresses(struct tg_process *process, struct tg_buffer *out) {
   tg_status status = tg_buffer_format(out, ",\"listen\":[");
   for (size_t i = 0; i < process->address_count && status == TG_OK; i++) {
@@ -91,5 +135,6 @@ tg_status tg_process_status(struct tg_process *process, struct tg_buffer *out) {
   if (status == TG_OK) status = put_addresses(process, out);
   if (status == TG_OK) status = put_loops(process, out);
   if (status == TG_OK) status = put_pools(process, out);
+  if (status == TG_OK) status = put_upstreams(process, out);
   return status ? status : tg_buffer_append(out, "}\n", 2);
 }

@@ -3,11 +3,16 @@
 #include "app/upstream_list.h"
 
 #include <lauxlib.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "bind/upstream.h"
+#include "net/tls_clients.h"
 #include "script/error.h"
+#include "script/vm.h"
 
 enum kind { SECONDS, COUNT, SHARE, FLAG, TEXT };
 
@@ -117,28 +122,52 @@ static struct tg_slice text_field(lua_State *L, int table, const char *name) {
   return text;
 }
 
-static uint32_t count_field(lua_State *L, int table, const char *name, bool *said) {
-  lua_getfield(L, table, name);
-  uint32_t value = (uint32_t)lua_tonumber(L, -1);
-  if (said) *said = !lua_isnil(L, -1);
-  lua_pop(L, 1);
-  return value;
+/* A relative path is one of the application's folder. */
+static const char *path_field(lua_State *L, int table, const char *key, char path[PATH_MAX]) {
+  const char *folder = tg_vm_of(L)->host->app_dir;
+  struct tg_slice text = text_field(L, table, key);
+  bool whole = text.len && text.ptr[0] == '/';
+  if (!text.len) return NULL;
+  int len = snprintf(path, PATH_MAX, "%s%s%s", whole || !folder ? "" : folder,
+                     whole || !folder ? "" : "/", text.ptr);
+  if (len >= PATH_MAX) tg_error_misuse(L, "%s: the path is too long", key);
+  return path;
 }
 
-void tg_upstream_list_read_peer(lua_State *L, int peer, struct tg_peer_spec *out) {
-  *out = (struct tg_peer_spec){
-      .address = text_field(L, peer, "address"),
-      .zone = text_field(L, peer, "zone"),
-      .weight = count_field(L, peer, "weight", NULL),
-      .max_requests = count_field(L, peer, "max_requests", NULL),
+/* Files are read here, on the builder's thread, so that a reload fails where they are no good. */
+static void read_tls(lua_State *L, int table, const char *name, struct tg_group_spec *spec) {
+  char ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX], why[TG_TLS_WHY] = "";
+  struct tg_tls_clients *clients = tg_vm_of(L)->host->tls_clients;
+  if (!spec->rules->secure) return;
+  if (!clients) tg_error_misuse(L, "there is no TLS here");
+  struct tg_tls_client_options options = {
+      .ca_file = path_field(L, table, "tls.ca", ca),
+      .cert_file = path_field(L, table, "tls.cert", cert),
+      .key_file = path_field(L, table, "tls.key", key),
   };
-  out->priority = count_field(L, peer, "priority", &out->has_priority);
+  lua_getfield(L, table, "tls.verify");
+  options.verify = lua_isnil(L, -1) || lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  tg_status status = tg_tls_clients_get(clients, &options, why, sizeof why, &spec->rules->tls);
+  if (status == TG_EINVALID) tg_error_misuse(L, "tidegate.lua: upstreams.%s.tls.%s", name, why);
+  if (status) tg_error_misuse(L, "not enough memory");
 }
 
 static struct tg_slice keep(lua_State *L, struct tg_arena *arena, struct tg_slice text) {
   struct tg_slice copy = tg_arena_copy(arena, text);
   if (!copy.ptr) tg_error_misuse(L, "not enough memory");
   return copy;
+}
+
+/* Pushes the text and borrows it: the path of a unix socket may be relative, too. */
+static struct tg_slice whole_address(lua_State *L, struct tg_slice address) {
+  const char *folder = tg_vm_of(L)->host->app_dir;
+  bool relative = tg_slice_starts(address, TG_SLICE("unix:")) && address.ptr[5] != '/';
+  if (relative && folder)
+    lua_pushfstring(L, "unix:%s/%s", folder, address.ptr + 5);
+  else
+    lua_pushlstring(L, address.ptr, address.len);
+  return tg_slice(lua_tostring(L, -1), lua_objlen(L, -1));
 }
 
 static void read_peers(lua_State *L, int group, struct tg_arena *arena, struct tg_group_spec *out) {
@@ -149,8 +178,9 @@ static void read_peers(lua_State *L, int group, struct tg_arena *arena, struct t
   for (size_t i = 0; i < count; i++) {
     struct tg_peer_spec *peer = &out->peers[out->peer_count++];
     lua_rawgeti(L, -1, (int)i + 1);  // .. peers peer
-    tg_upstream_list_read_peer(L, lua_gettop(L), peer);
-    peer->address = keep(L, arena, peer->address);
+    tg_upstream_read_peer(L, lua_gettop(L), peer);
+    peer->address = keep(L, arena, whole_address(L, peer->address));
+    lua_pop(L, 1);
     peer->zone = keep(L, arena, peer->zone);
     lua_pop(L, 1);
   }
@@ -173,6 +203,8 @@ void tg_upstream_list_read(lua_State *L, int config, struct tg_generation *gener
     read_peers(L, group, &generation->arena, spec);
     lua_getfield(L, group, "rules");  // .. upstreams group rules
     read_rules(L, lua_gettop(L), spec->rules);
+    lua_getfield(L, group, "name");  // .. upstreams group rules name
+    read_tls(L, group + 1, lua_tostring(L, -1), spec);
     lua_settop(L, group - 1);
   }
   lua_pop(L, 1);

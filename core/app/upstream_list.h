@@ -10,9 +10,6 @@
  * generation's arena. For the protected part of a build: throws. */
 void tg_upstream_list_read(lua_State *L, int config, struct tg_generation *generation);
 
-/* Reads one peer from the table at `peer`, whose texts it borrows. */
-void tg_upstream_list_read_peer(lua_State *L, int peer, struct tg_peer_spec *out);
-
 void tg_upstream_list_deinit(struct tg_config *config);
 
 #endif

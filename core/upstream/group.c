@@ -61,8 +61,16 @@ void tg_group_say(const struct tg_group *group, const struct tg_peer *peer, enum
   tg_group_say_name(group, peer ? peer->address : TG_SLICE(""), level, message);
 }
 
-void tg_group_limit(struct tg_group *group, const struct tg_rules *rules) {
-  tg_gate_set(&group->gate, rules->max_requests, rules->queue);
+void tg_group_limit(struct tg_group *group) {
+  pthread_mutex_lock(&group->lock);
+  const struct tg_rules *rules = group->rules;
+  uint32_t limit = rules->max_requests, room = rules->queue;
+  if (rules->adaptive.least) {
+    uint32_t found = tg_adaptive_limit(&group->adaptive, &rules->adaptive);
+    if (!limit || found < limit) limit = found;
+  }
+  pthread_mutex_unlock(&group->lock);
+  tg_gate_set(&group->gate, limit, room);
 }
 
 struct tg_gate *tg_group_gate(struct tg_group *group) {
@@ -213,6 +221,7 @@ tg_status tg_group_pick(struct tg_group *group, struct tg_pick *pick, struct tg_
   if (status == TG_OK) {
     tg_peer_hold(*peer);
     (*peer)->seat.active++;
+    group->active++;
     (*peer)->requests++;
     group->requests++;
     if (!pick->tried_count) tg_retry_budget_deposit(&group->budget, group->rules->retry_budget);
@@ -250,7 +259,7 @@ static void take_latency(struct tg_peer *peer, const struct tg_peer_outcome *out
 }
 
 struct news {
-  bool ejected, breaker;
+  bool ejected, breaker, limit;
   enum tg_breaker_state state;
 };
 
@@ -268,6 +277,9 @@ static void learn(struct tg_group *group, struct tg_peer *peer,
   if (news->ejected) peer->out = true;
   news->breaker = tg_breaker_note(&group->breaker, &rules->breaker, outcome->turn, failed, now);
   news->state = group->breaker.state;
+  if (rules->adaptive.least)
+    news->limit = tg_adaptive_note(&group->adaptive, &rules->adaptive, outcome->latency, failed,
+                                   group->active, now);
 }
 
 static void tell(const struct tg_group *group, const struct tg_peer *peer,
@@ -290,7 +302,9 @@ void tg_peer_end(struct tg_peer *peer, const struct tg_peer_outcome *outcome) {
     tg_breaker_forget(&group->breaker, outcome->turn);
   else
     learn(group, peer, outcome, &news);
+  group->active--;
   pthread_mutex_unlock(&group->lock);
+  if (news.limit) tg_group_limit(group);
   tell(group, peer, &news);
   tg_peer_release(peer);
 }

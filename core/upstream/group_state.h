@@ -9,10 +9,13 @@
 #include <pthread.h>
 
 #include "base/log.h"
+#include "upstream/adaptive.h"
 #include "upstream/breaker.h"
 #include "upstream/group.h"
 #include "upstream/retry_budget.h"
 #include "upstream/roster.h"
+
+struct tg_health;
 
 struct tg_group {
   struct tg_slice name;
@@ -22,6 +25,7 @@ struct tg_group {
   uint64_t (*clock)(void);
   struct tg_groups *groups; /* its registry: where names are looked up from; may be NULL */
   pthread_mutex_t change;
+  struct tg_health *health;         /* the home thread's; NULL: peers are not asked */
   struct tg_roster_entry **entries; /* under `change` */
   size_t entry_count;
   pthread_mutex_t lock;
@@ -33,6 +37,8 @@ struct tg_group {
   struct tg_balance_seat **seats; /* the same */
   uint64_t random;
   struct tg_breaker breaker;
+  struct tg_adaptive adaptive;
+  uint32_t active; /* requests on all peers */
   struct tg_retry_budget budget;
   uint64_t requests, failures, retries, refused; /* refused: no peer, or the breaker was open */
 };
@@ -41,8 +47,8 @@ struct tg_group {
 struct tg_group *tg_group_new(struct tg_slice name, struct tg_log *log, uint64_t (*clock)(void));
 void tg_group_free(struct tg_group *group);
 
-/* The gate's limits are those of the rules from now on. */
-void tg_group_limit(struct tg_group *group, const struct tg_rules *rules);
+/* The gate's limits are what the rules, and the latency, say now. */
+void tg_group_limit(struct tg_group *group);
 
 /* One line about a peer (may be NULL). */
 void tg_group_say(const struct tg_group *group, const struct tg_peer *peer, enum tg_log_level level,

@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "loop/resolver.h"
 #include "upstream/group_state.h"
+#include "upstream/health.h"
+#include "upstream/pool.h"
 #include "upstream/roster.h"
 
 struct tg_groups {
@@ -47,17 +49,24 @@ void tg_groups_free(struct tg_groups *groups) {
 void tg_groups_serve(struct tg_groups *groups, struct tg_loop *home,
                      const struct tg_settings *settings, uint64_t version) {
   struct tg_resolver *resolver = tg_resolver_of(home, settings, version);
+  (void)!tg_link_pool_configure(home, settings, version); /* else by the defaults */
   pthread_mutex_lock(&groups->lock);
   groups->home = home;
   groups->resolver = resolver;
   pthread_mutex_unlock(&groups->lock);
 }
 
+static void stop_group(struct tg_group *group) {
+  tg_roster_stop(group);
+  tg_health_free(group->health);
+  group->health = NULL;
+}
+
 void tg_groups_stop(struct tg_groups *groups) {
   pthread_mutex_lock(&groups->lock);
   groups->home = NULL;
   pthread_mutex_unlock(&groups->lock);
-  for (size_t i = 0; i < groups->count; i++) tg_roster_stop(groups->list[i]);
+  for (size_t i = 0; i < groups->count; i++) stop_group(groups->list[i]);
 }
 
 struct tg_loop *tg_groups_home(const struct tg_groups *groups) {
@@ -147,7 +156,7 @@ static tg_status need(struct tg_groups *groups, struct tg_slice name, struct tg_
 /* What nobody lists any more is not looked up any more, and keeps the peers that it has. */
 static void sweep_retired(struct tg_groups *groups, uint64_t generation) {
   for (size_t i = 0; i < groups->count; i++)
-    if (groups->list[i]->until <= generation) tg_roster_stop(groups->list[i]);
+    if (groups->list[i]->until <= generation) stop_group(groups->list[i]);
 }
 
 tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *specs, size_t count,
@@ -161,6 +170,7 @@ tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *
     struct tg_group *group;
     tg_status status = need(groups, specs[i].name, &group);
     if (status == TG_OK) status = tg_roster_apply(group, &specs[i]);
+    if (status == TG_OK && groups->home) tg_health_follow(group, groups->home);
     if (status) {
       worst = status;
       continue;
@@ -174,8 +184,12 @@ tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *
   return worst;
 }
 
-void tg_groups_each(struct tg_groups *groups, void (*each)(void *owner, struct tg_group *group),
-                    void *owner) {
-  for (size_t i = 0; i < groups->count; i++)
-    if (groups->list[i]->until == UINT64_MAX) each(owner, groups->list[i]);
+struct tg_group *tg_groups_next(struct tg_groups *groups, const struct tg_group *group) {
+  bool there = false;
+  pthread_mutex_lock(&groups->lock);
+  size_t place = group ? place_of(groups, group->name, &there) + 1 : 0;
+  while (place < groups->count && groups->list[place]->until != UINT64_MAX) place++;
+  struct tg_group *next = place < groups->count ? groups->list[place] : NULL;
+  pthread_mutex_unlock(&groups->lock);
+  return next;
 }

@@ -39,9 +39,9 @@ struct tg_group *tg_groups_find(struct tg_groups *groups, struct tg_slice name,
 TG_MUST_CHECK tg_status tg_groups_apply(struct tg_groups *groups, const struct tg_group_spec *specs,
                                         size_t count, uint64_t generation);
 
-/* Calls `each` with every group that the newest generation has, in order of their names. */
-void tg_groups_each(struct tg_groups *groups, void (*each)(void *owner, struct tg_group *group),
-                    void *owner);
+/* The groups that the newest generation has, in order of their names: the one after `group`, with
+ * NULL the first; NULL after the last. Any thread. */
+struct tg_group *tg_groups_next(struct tg_groups *groups, const struct tg_group *group);
 
 /* For the files of this folder. */
 struct tg_loop *tg_groups_home(const struct tg_groups *groups);

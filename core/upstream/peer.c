@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "net/tls_context.h"
 #include "upstream/group.h"
 
 tg_status tg_peer_split(struct tg_slice address, struct tg_slice *host, uint16_t *port) {
@@ -63,7 +64,7 @@ tg_status tg_peer_new(struct tg_group *group, const struct tg_rules *rules, stru
   made->origin.tls_name = put(&at, name);
   (void)!tg_peer_split(made->address, &made->origin.host, &made->origin.port);
   made->origin.secure = rules->secure;
-  made->origin.tls = rules->tls;
+  if (rules->tls) made->origin.tls = tg_tls_context_hold(rules->tls);
   made->hash = tg_group_hash(address);
   snprintf(made->id, sizeof made->id, "%016llx", (unsigned long long)made->hash);
   made->seat.hash = made->hash;
@@ -75,5 +76,7 @@ tg_status tg_peer_new(struct tg_group *group, const struct tg_rules *rules, stru
 }
 
 void tg_peer_release(struct tg_peer *peer) {
-  if (atomic_fetch_sub_explicit(&peer->refs, 1, memory_order_acq_rel) == 1) free(peer);
+  if (atomic_fetch_sub_explicit(&peer->refs, 1, memory_order_acq_rel) != 1) return;
+  if (peer->origin.tls) tg_tls_context_release(peer->origin.tls);
+  free(peer);
 }

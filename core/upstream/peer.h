@@ -43,6 +43,7 @@ struct tg_peer {
   bool out;               /* ejected, or its return was not seen yet */
   bool warming;           /* its weight grows */
   uint64_t warm_from;
+  uint32_t checks_good, checks_bad; /* of its health, one after another */
   uint64_t requests, failures;
 };
 

@@ -158,7 +158,7 @@ tg_status tg_roster_apply(struct tg_group *group, const struct tg_group_spec *sp
     entry->removed = true;
   }
   if (status == TG_OK) status = settle(group, spec->rules);
-  if (status == TG_OK) tg_group_limit(group, spec->rules);
+  if (status == TG_OK) tg_group_limit(group);
   pthread_mutex_unlock(&group->change);
   tg_roster_sweep(group);
   return status;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "net/tls_context.h"
 
 struct tg_rules *tg_rules_new(void) {
   struct tg_rules *rules = calloc(1, sizeof *rules);
@@ -27,5 +28,7 @@ struct tg_rules *tg_rules_new(void) {
 }
 
 void tg_rules_release(struct tg_rules *rules) {
-  if (atomic_fetch_sub_explicit(&rules->refs, 1, memory_order_acq_rel) == 1) free(rules);
+  if (atomic_fetch_sub_explicit(&rules->refs, 1, memory_order_acq_rel) != 1) return;
+  if (rules->tls) tg_tls_context_release(rules->tls);
+  free(rules);
 }

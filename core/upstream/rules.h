@@ -34,10 +34,10 @@ enum tg_hash_by {
 
 struct tg_rules {
   atomic_uint refs;
-  bool secure; /* https */
-  struct tg_tls_context *tls;
-  char tls_name[256]; /* "": the name of the peer */
-  char zone[64];      /* our own; "": none */
+  bool secure;                /* https */
+  struct tg_tls_context *tls; /* held; NULL: no https */
+  char tls_name[256];         /* "": the name of the peer */
+  char zone[64];              /* our own; "": none */
   enum tg_balance balance;
   enum tg_hash_by hash_by;
   char hash_name[128];     /* of the header, cookie or query parameter */

@@ -49,6 +49,8 @@ def data(kind, value):
         return b"".join(bytes([len(part)]) + part for part in value)
     if kind == "SOA":
         return wire("ns.test") + wire("root.test") + struct.pack(">5I", 1, 2, 3, 4, value)
+    if kind == "SRV":
+        return struct.pack(">HHH", *value[:3]) + wire(value[3])
     return wire(value)
 
 

@@ -26,7 +26,7 @@ local providers = {
 
 -- C modules that only the library itself opens.
 local internal = { handler = true, sync = true, calendar = true, random = true, signal = true, asset = true,
-  form = true, markup = true, media = true, crypto = true, cookie = true, schema = true, gzip = true,
+  form = true, markup = true, media = true, crypto = true, cookie = true, schema = true, gzip = true, upstream = true,
   negotiate = true }
 
 -- Awaitables that are functions of tg; the others are parts of something.

@@ -25,6 +25,21 @@ local tg = {}
 ---@field credentials? boolean cookies and the like may be sent (false)
 ---@field max_age? integer seconds that browsers keep what a preflight said
 
+--- A peer as it is now.
+---@class tidegate.Peer
+---@field address string "10.0.0.1:80"
+---@field name string as it is listed: "api.internal:80", or the address
+---@field zone? string
+---@field state "up"|"warming"|"ejected"|"down"|"draining" `down`: its health checks fail
+---@field id string what a sticky cookie says
+---@field weight integer
+---@field priority integer
+---@field active integer requests under way
+---@field requests integer so far
+---@field failures integer of them
+---@field latency? number seconds to the head of an answer: a peak average
+---@field ejected_for? number seconds that are left of an ejection
+
 --- How a program has ended.
 ---@class tidegate.ProcessResult
 ---@field ok boolean its status was 0
@@ -118,6 +133,17 @@ local tg = {}
 ---@field types? table<string, string> media types by endings
 ---@field hidden? boolean serve names that begin with "."
 ---@field fallback? string the page for paths that are not there
+
+--- An upstream as it is now.
+---@class tidegate.UpstreamStatus
+---@field breaker "closed"|"open"|"half_open"
+---@field active integer requests under way
+---@field waiting integer requests that wait for a place
+---@field limit integer requests at once; 0: no limit
+---@field requests integer picks of a peer so far, retries too
+---@field failures integer of them
+---@field retries integer
+---@field refused integer requests that got no peer or no place
 
 ---@class tidegate.test_client_options
 ---@field headers? table<string, string|number> of each request; a request may give others
@@ -851,6 +877,45 @@ function Udp:close() end
 --- Takes the socket out of its request: it lives until it is closed, or the application ends.
 ---@return tidegate.Udp
 function Udp:detach() end
+end
+
+do
+---@class tidegate.Upstream
+---@field name string
+local Upstream = {}
+
+--- All of its peers, in the order of their listing.
+---@return tidegate.Peer[]
+function Upstream:peers() end
+
+--- Its breaker, its places and what it has done so far.
+---@return tidegate.UpstreamStatus
+function Upstream:status() end
+
+--- Adds a peer: an address, or a table as in tidegate.lua. It is there until it is removed. False where it is there
+--- already. Raises `overload` past 4096 peers.
+---@param peer string|table "127.0.0.1:9001", or { "127.0.0.1:9001", weight =, priority =, zone =, max_requests = }
+---@return boolean
+function Upstream:add(peer) end
+
+--- A peer takes no new requests, or with `false` takes them again. What is under way goes on. The address of a peer,
+--- or the name that peers are listed by. False where there is none.
+---@param address string
+---@param on? boolean true
+---@return boolean
+function Upstream:drain(address, on) end
+
+--- Takes a peer away; what is under way goes on. One of tidegate.lua stays away until it is added again, or was taken
+--- out there. False where there is none.
+---@param address string as it is listed
+---@return boolean
+function Upstream:remove(address) end
+
+--- Changes the weight of a peer, until tidegate.lua itself says another one. False where there is none.
+---@param address string
+---@param weight integer 1 to 65535
+---@return boolean
+function Upstream:weight(address, weight) end
 end
 
 do
@@ -1598,6 +1663,19 @@ function test.options(path, opts) end
 function test.override(dep, fake) end
 
 tg.test = test
+end
+
+do
+--- Called, `tg.upstream(name)` gives the upstream of that name in tidegate.lua. An unknown name is an error.
+---@class tidegate.upstream
+---@overload fun(name: string): tidegate.Upstream
+local upstream = {}
+
+--- The names of all upstreams, in order.
+---@return string[]
+function upstream.names() end
+
+tg.upstream = upstream
 end
 
 --- Ends the request with an error answer (RFC 9457): raises it, so that nothing after it runs.

@@ -356,16 +356,15 @@ static void test_the_report_shows_all(void **state) {
 
 /* ---- many threads ---- */
 
-static struct fixture *shared;
 static atomic_bool stop;
 
 static void *pick_for_ever(void *arg) {
-  (void)arg;
+  struct tg_group *group = arg;
   struct tg_peer_outcome good = {.status = 200, .latency = TG_MILLISECOND};
   for (unsigned i = 0; !atomic_load(&stop); i++) {
     struct tg_pick pick = {.has_hash = true, .hash = i};
     struct tg_peer *peer;
-    if (tg_group_pick(shared->group, &pick, &peer)) continue;
+    if (tg_group_pick(group, &pick, &peer)) continue;
     good.turn = pick.turn;
     good.failed = i % 7 == 0;
     tg_peer_end(peer, &good);
@@ -375,10 +374,10 @@ static void *pick_for_ever(void *arg) {
 
 static void test_changes_while_all_loops_pick(void **state) {
   pthread_t threads[4];
-  struct fixture *fixture = shared = *state;
+  struct fixture *fixture = *state;
   atomic_store(&stop, false);
   APPLY(fixture, "10.0.0.1:80", "10.0.0.2:80");
-  for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, pick_for_ever, NULL);
+  for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, pick_for_ever, fixture->group);
   for (int i = 0; i < 200; i++) {
     struct tg_peer_spec more = {.address = TG_SLICE("10.0.0.5:80")};
     APPLY(fixture, "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80");
