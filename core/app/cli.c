@@ -21,7 +21,7 @@ const struct tg_command tg_commands[] = {
      APP " listen loops workers pid-file log-level watch user no-supervisor", 0, 0,
      tg_process_main},
     {"dev", "", "serve it, reload on every save, show errors as pages",
-     APP " listen loops workers pid-file log-level watch trace", 0, 0, tg_process_main},
+     APP " listen loops workers pid-file log-level watch tls trace", 0, 0, tg_process_main},
     {"check", "", "load everything as `run` would and show all errors", APP " json", 0, 0,
      tg_command_check},
     {"routes", "", "list the routes, or explain which one a request takes", APP " json match", 0, 0,

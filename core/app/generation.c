@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app/route_list.h"
+#include "app/tls_list.h"
 #include "app/upstream_list.h"
 #include "base/check.h"
 #include "base/log_record.h"
@@ -32,6 +33,7 @@ static void config_deinit(struct tg_config *config) {
   for (size_t i = 0; config->listen && config->listen[i]; i++) free(config->listen[i]);
   free(config->listen);
   free(config->pools);
+  tg_tls_list_deinit(config);
   tg_upstream_list_deinit(config);
 }
 
@@ -254,6 +256,7 @@ static struct tg_generation *new_generation(const struct tg_build *build) {
   if (!generation) return NULL;
   generation->number = build->number;
   generation->handle = build->handle;
+  generation->config.path = build->config;
   atomic_init(&generation->refs, 1);
   tg_arena_init(&generation->arena, NULL, 0);
   /* from the defaults on: a key that was taken out has its default again */
@@ -290,7 +293,7 @@ static bool load_states(struct tg_generation *generation, const struct tg_build 
   if (!lead) return false;
   unsigned wanted = states_wanted(generation, build);
   generation->vms = calloc(wanted, sizeof(struct tg_vm *));
-  if (!generation->vms) {
+  if (!generation->vms || !tg_tls_list_open(generation, build, errors)) {
     tg_generation_free_vm(lead);
     return false;
   }

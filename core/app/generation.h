@@ -13,6 +13,7 @@
 #include "app/bundle.h"
 #include "app/hook.h"
 #include "app/load_errors.h"
+#include "net/tls_context.h"
 #include "script/vm.h"
 #include "server/routing.h"
 #include "upstream/rules.h"
@@ -20,9 +21,21 @@
 struct tg_generation;
 struct tg_watch;
 
+/* How an address speaks TLS; without certificates it does not. */
+struct tg_tls_spec {
+  struct tg_tls_certificate *certificates;
+  size_t count;
+  enum tg_tls_version min;
+  const char *keylog_file;
+  struct tg_tls_context *context; /* NULL where contexts are not asked for */
+};
+
 /* What of tidegate.lua belongs to the process and not to a state. */
 struct tg_config {
-  char **listen; /* NULL-terminated, may be empty */
+  char **listen;           /* NULL-terminated, may be empty */
+  struct tg_tls_spec *tls; /* one for each of them */
+  size_t tls_count;
+  const char *path; /* where it is not the application's own; borrowed while it is built */
   struct tg_settings settings;
   struct tg_config_pool {
     char name[64];
@@ -75,10 +88,12 @@ struct tg_build {
   uint64_t number;
   int loops; /* states to make; -1: as tidegate.lua or the cores say; 0: one, of role builder, for
                 `check` */
-  struct tg_watch *watch;       /* of this thread: ends a file that loads for ever; may be NULL */
-  struct tg_starting *starting; /* of this thread; may be NULL */
-  bool without_files;           /* an application of nothing: `dev` serves its error page on it */
-  bool start_hooks;             /* run on_start in each state */
+  struct tg_watch *watch;         /* of this thread: ends a file that loads for ever; may be NULL */
+  struct tg_starting *starting;   /* of this thread; may be NULL */
+  bool without_files;             /* an application of nothing: `dev` serves its error page on it */
+  bool start_hooks;               /* run on_start in each state */
+  bool opens_tls;                 /* certificates are read, and must be good */
+  struct tg_tls_tickets *tickets; /* for their contexts; may be NULL */
   void (*handle)(struct tg_exchange *exchange);
 };
 

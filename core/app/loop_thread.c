@@ -9,6 +9,7 @@
 #include "app/access_log.h"
 #include "app/builder.h"
 #include "app/process.h"
+#include "app/tls_sites.h"
 #include "app/watchdog.h"
 #include "base/check.h"
 #include "loop/thread.h"
@@ -153,13 +154,18 @@ void tg_loop_thread_stop(struct tg_loop_thread *thread, bool force) {
 
 static void on_accepted(struct tg_listener *listener, int fd, const struct tg_address *peer) {
   struct tg_loop_thread *thread = listener->owner;
-  tg_server_accept(&thread->server, fd, peer);
+  struct tg_tls_sites *sites = thread->process->tls;
+  struct tg_tls_context *tls = NULL;
+  if (sites) tls = tg_tls_sites_hold(sites, (size_t)(listener - thread->listeners));
+  tg_server_accept(&thread->server, fd, peer, tls);
+  tg_tls_context_release(tls);
 }
 
 static void on_refused(struct tg_listener *listener, int fd, const struct tg_address *peer) {
   struct tg_loop_thread *thread = listener->owner;
+  size_t index = (size_t)(listener - thread->listeners);
   (void)peer;
-  tg_server_refuse(&thread->server, fd);
+  tg_server_refuse(&thread->server, fd, tg_tls_sites_has(thread->process->tls, index));
 }
 
 static void *on_thread(void *arg) {

@@ -101,6 +101,7 @@ int tg_offline_load(struct tg_offline *offline) {
                            .config = options->config,
                            .number = 1,
                            .watch = &offline->watch,
+                           .opens_tls = strcmp(options->command, "check") == 0,
                            .loops = 0};
   struct tg_load_errors errors;
   offline->generation = tg_generation_build(&build, &errors);

@@ -47,6 +47,8 @@ static const struct flag flags[] = {
     {"no-supervisor", 0, KIND_TRUE, AT(alone), 0, 0, NULL,
      "serve without a parent that restarts a process that died"},
     {"watch", 0, KIND_TRUE, AT(watch), 0, 0, NULL, "reload when files change"},
+    {"tls", 0, KIND_TRUE, AT(tls), 0, 0, NULL,
+     "serve with TLS, with a certificate that is made on the spot"},
     {"trace", 0, KIND_TRUE, AT(trace), 0, 0, NULL, "draw what each request waits for, on stderr"},
     {"json", 0, KIND_TRUE, AT(json), 0, 0, NULL, "print JSON"},
     {"match", 0, KIND_TEXT, AT(match), 0, 0, "'METHOD PATH'",

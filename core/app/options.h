@@ -28,6 +28,7 @@ struct tg_options {
   bool verbose;        /* -v */
   bool silent;         /* call: not even the addresses are told */
   bool dev;
+  bool tls;                           /* dev: --tls */
   bool trace;                         /* dev, call: --trace */
   bool help;                          /* --help: only `command` counts */
   const char *match;                  /* routes: --match; NULL */

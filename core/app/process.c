@@ -15,6 +15,7 @@
 #include "app/rights.h"
 #include "app/shutdown.h"
 #include "app/signals.h"
+#include "app/tls_sites.h"
 #include "app/watchdog.h"
 #include "app/watcher.h"
 #include "app/worker.h"
@@ -22,6 +23,7 @@
 #include "base/log_record.h"
 #include "loop/pool.h"
 #include "net/tls_clients.h"
+#include "net/tls_tickets.h"
 #include "store/shared.h"
 #include "upstream/gates.h"
 #include "upstream/groups.h"
@@ -149,7 +151,10 @@ static void announce(struct tg_process *process) {
     char text[TG_ADDRESS_TEXT];
     tg_address_format(&process->addresses[i], text);
     fprintf(stderr, "tidegate: listening on %s%s\n",
-            tg_address_is_unix(&process->addresses[i]) ? "" : "http://", text);
+            tg_address_is_unix(&process->addresses[i]) ? ""
+            : tg_tls_sites_has(process->tls, i)        ? "https://"
+                                                       : "http://",
+            text);
   }
 }
 
@@ -193,6 +198,8 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
     complain(0, "no control socket: %s; `tidegate reload` and `status` will not work",
              tg_status_text(status));
   }
+  process->tls = tg_tls_sites_open(process, generation, &status);
+  if (status) return complain(TG_EXIT_FAILED, "no TLS: %s", tg_status_text(status));
   int failed = open_loops(process);
   if (failed) return failed;
   if (tg_rights_end()) return complain(TG_EXIT_FAILED, "%s", "root's rights cannot be given up");
@@ -205,6 +212,7 @@ static int serve(struct tg_process *process, struct tg_generation *generation) {
   }
   share_sockets(process);
   open_watcher(process);
+  tg_tls_sites_watch(process->tls);
   announce(process);
   if (geteuid() == 0)
     tg_process_say(process, TG_LOG_INFO,
@@ -238,6 +246,7 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   if (current) tg_generation_release(current);
   tg_groups_stop(process->host.groups);
   if (process->watcher) tg_watcher_close(process->watcher);
+  tg_tls_sites_stop(process->tls);
   tg_builder_free(process->builder);
   tg_shutdown_close(process, signals);
   tg_log_free(process->access_log, TG_SECOND);
@@ -256,6 +265,8 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   tg_gates_free(process->host.gates);
   tg_tls_clients_free(process->host.tls_clients);
   free(process->loops);
+  tg_tls_sites_free(process->tls);
+  tg_tls_tickets_release(process->tickets);
   free(process->addresses);
   free(process->last_error);
   tg_dev_notes_deinit(&process->dev_notes);
@@ -328,7 +339,8 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
   TG_CHECK(tg_loop_init(&process.control, 0) == TG_OK);
   process.watchdog = tg_watchdog_new();
   process.builder = tg_builder_new(process.watchdog);
-  TG_CHECK(process.watchdog && process.builder);
+  process.tickets = tg_tls_tickets_new(tg_clock_now);
+  TG_CHECK(process.watchdog && process.builder && process.tickets);
   tg_shutdown_open(&process, &signals);
   int status = boot(&process);
   close_all(&process, &signals);

@@ -22,6 +22,8 @@ struct tg_loop_thread;
 struct tg_builder;
 struct tg_watcher;
 struct tg_watchdog;
+struct tg_tls_sites;
+struct tg_tls_tickets;
 struct tg_control_server;
 struct tg_shutdown;
 
@@ -44,6 +46,8 @@ struct tg_process {
   char pool_names[TG_POOLS_MAX][64];
   struct tg_address *addresses;
   size_t address_count;
+  struct tg_tls_sites *tls; /* of the addresses that speak it; NULL: none */
+  struct tg_tls_tickets *tickets;
   struct tg_generation *_Atomic current;
   uint64_t next_generation;
   struct tg_builder *builder;

@@ -7,6 +7,7 @@
 
 #include "app/generation.h"
 #include "base/check.h"
+#include "net/tls_facts.h"
 
 /* A body that was collected is handed out in pieces like one that comes from the wire. */
 #define READ_MAX 65536u
@@ -407,6 +408,9 @@ tg_status tg_proxy_fill(struct tg_proxy *proxy, struct tg_exchange *original, bo
                 copy_fields(arena, &request->trailers, request->trailer_count);
   for (uint32_t i = 0; copied && i < exchange->match.param_count; i++)
     copied = copy_slice(arena, &exchange->match.params[i]);
+  const struct tg_tls_facts *tls = tg_exchange_tls(original);
+  exchange->secured = original->secured;
+  if (copied && tls) copied = (exchange->tls = tg_tls_facts_copy(tls, arena)) != NULL;
   return copied ? TG_OK : TG_ENOMEM;
 }
 

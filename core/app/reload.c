@@ -12,6 +12,7 @@
 #include "app/dispatch.h"
 #include "app/loop_thread.h"
 #include "app/process.h"
+#include "app/tls_sites.h"
 #include "app/watcher.h"
 #include "base/check.h"
 #include "upstream/groups.h"
@@ -39,6 +40,7 @@ void tg_reload_publish(struct tg_process *process, struct tg_generation *generat
     generation->vms[i]->loop = &process->loops[i]->loop;
     generation->vms[i]->watch = &process->loops[i]->stall.watch;
   }
+  tg_tls_sites_take(process->tls, generation);
   struct tg_generation *old = atomic_exchange(&process->current, generation);
   for (unsigned i = 0; i < process->loop_count; i++)
     tg_loop_thread_serve(process->loops[i], generation);
@@ -132,6 +134,8 @@ void tg_reload_describe(struct tg_process *process, struct tg_build *build) {
       .number = ++process->next_generation,
       .loops = (int)process->loop_count,
       .start_hooks = true,
+      .opens_tls = !process->options->listen_count, /* else tidegate.lua's addresses are not used */
+      .tickets = process->tickets,
       .handle = tg_dispatch_exchange,
   };
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/tls_list.h"
 #include "app/upstream_list.h"
 #include "base/check.h"
 #include "script/error.h"
@@ -95,6 +96,7 @@ static void read_word(lua_State *L, int table, const char *name, char out[8]) {
 void tg_route_list_read_config(lua_State *L, int config, struct tg_generation *generation) {
   struct tg_config *out = &generation->config;
   read_listen(L, config, out);
+  tg_tls_list_read(L, config, generation);
   read_settings(L, config, &out->settings);
   read_pools(L, config, out);
   tg_upstream_list_read(L, config, generation);

@@ -11,6 +11,7 @@
 #include "bind/headers.h"
 #include "http/cookies.h"
 #include "http/url.h"
+#include "net/tls_facts.h"
 #include "script/plain.h"
 #include "script/vm.h"
 
@@ -226,8 +227,52 @@ static int push_remote(lua_State *L, struct tg_exchange *x) {
 }
 
 static int push_scheme(lua_State *L, struct tg_exchange *x) {
-  (void)x;
-  lua_pushliteral(L, "http");
+  lua_pushstring(L, x->secured ? "https" : "http");
+  return 1;
+}
+
+static void set_text(lua_State *L, const char *name, struct tg_slice text) {  // .. table
+  if (!text.len) return;
+  push_slice(L, text);
+  lua_setfield(L, -2, name);
+}
+
+static void push_certificate(lua_State *L, const struct tg_tls_peer *peer) {
+  lua_createtable(L, 0, 8);  // .. peer
+  set_text(L, "subject", peer->subject);
+  set_text(L, "issuer", peer->issuer);
+  set_text(L, "common_name", peer->common_name);
+  set_text(L, "serial", peer->serial);
+  set_text(L, "fingerprint", peer->fingerprint);
+  lua_pushnumber(L, (lua_Number)peer->not_before);
+  lua_setfield(L, -2, "not_before");
+  lua_pushnumber(L, (lua_Number)peer->not_after);
+  lua_setfield(L, -2, "not_after");
+  lua_createtable(L, (int)peer->san_count, 0);  // .. peer san
+  for (size_t i = 0; i < peer->san_count; i++) {
+    push_slice(L, peer->san[i]);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  lua_setfield(L, -2, "san");
+}
+
+static int push_tls(lua_State *L, struct tg_exchange *x) {
+  const struct tg_tls_facts *facts = tg_exchange_tls(x);
+  if (!facts) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lua_createtable(L, 0, 6);  // .. tls
+  set_text(L, "version", facts->version);
+  set_text(L, "cipher", facts->cipher);
+  set_text(L, "sni", facts->sni);
+  set_text(L, "alpn", facts->alpn);
+  lua_pushboolean(L, facts->resumed);
+  lua_setfield(L, -2, "resumed");
+  if (facts->peer) {
+    push_certificate(L, facts->peer);
+    lua_setfield(L, -2, "peer");
+  }
   return 1;
 }
 
@@ -258,7 +303,7 @@ static const struct {
     {"scheme", push_scheme},     {"version", push_version},
     {"raw_path", push_raw_path}, {"trailers", push_trailers},
     {"route", push_route},       {"body", push_nothing},
-    {"deps", push_nothing},
+    {"deps", push_nothing},      {"tls", push_tls},
 };
 
 /* ---- the object ---- */

@@ -67,7 +67,8 @@ struct tg_tls_context {
 };
 
 /* Both: TG_EINVALID with one line in `why` ("ca: tls/ca.pem: No such file or directory"), which
- * names the key of the settings and the file; TG_ENOMEM. The caller has the one reference. */
+ * names the key of the settings and the file, and begins with "[2]." where it is about the second
+ * of several certificates; TG_ENOMEM. The caller has the one reference. */
 TG_MUST_CHECK tg_status tg_tls_context_new_client(const struct tg_tls_client_options *options,
                                                   char *why, size_t why_size,
                                                   struct tg_tls_context **context);

@@ -225,6 +225,13 @@ static tg_status make_host(struct tg_tls_context *context, unsigned index,
   return status;
 }
 
+/* Says which of several it is. */
+static void number(const struct tg_tls_complaint *complaint, unsigned index) {
+  char text[TG_TLS_WHY];
+  snprintf(text, sizeof text, "[%u].%s", index + 1, complaint->text);
+  snprintf(complaint->text, complaint->size, "%s", text);
+}
+
 tg_status tg_tls_hosts_make(struct tg_tls_context *context,
                             const struct tg_tls_server_options *options,
                             const struct tg_tls_complaint *complaint) {
@@ -235,6 +242,7 @@ tg_status tg_tls_hosts_make(struct tg_tls_context *context,
   hosts->count = count;
   for (unsigned i = 0; i < count; i++) {
     tg_status status = make_host(context, i, options, complaint);
+    if (status == TG_EINVALID && count > 1) number(complaint, i);
     if (status) return status;
     if (memcmp(hosts->all[i].client_ca, hosts->all[0].client_ca, 32) != 0)
       context->many_rules = true;

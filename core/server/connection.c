@@ -141,6 +141,7 @@ static void on_deadline(struct tg_wheel_node *node) {
 static void linger(struct tg_connection *conn) {
   if (conn->closed || conn->phase == TG_PHASE_LINGER) return;
   if (conn->eof) {
+    if (conn->stream.tls) tg_stream_shut(&conn->stream); /* the answer ends properly, too */
     close_now(conn);
     return;
   }
@@ -309,6 +310,13 @@ static void on_broken(struct tg_stream *stream, tg_status status) {
   tg_connection_abort(of_stream(stream), TG_EDISCONNECT);
 }
 
+/* The time for the first head begins. */
+static void on_secured(struct tg_stream *stream) {
+  struct tg_connection *conn = of_stream(stream);
+  conn->touched = true;
+  tg_connection_update_deadline(conn);
+}
+
 static void on_closed(struct tg_stream *stream) {
   struct tg_connection *conn = of_stream(stream);
   struct tg_server *server = conn->server;
@@ -347,7 +355,12 @@ void tg_connection_want_body(struct tg_connection *conn) {
 /* ---- life ---- */
 
 static const struct tg_stream_events stream_events = {
-    .read = on_read, .drained = on_drained, .broken = on_broken, .closed = on_closed};
+    .read = on_read,
+    .drained = on_drained,
+    .broken = on_broken,
+    .closed = on_closed,
+    .secured = on_secured,
+};
 
 static void remember_peer(struct tg_connection *conn, const struct tg_address *peer) {
   const void *from = &peer->addr.storage;
@@ -363,9 +376,12 @@ static void remember_peer(struct tg_connection *conn, const struct tg_address *p
 }
 
 struct tg_connection *tg_connection_open(struct tg_server *server, int fd,
-                                         const struct tg_address *peer) {
+                                         const struct tg_address *peer,
+                                         struct tg_tls_context *context) {
   struct tg_connection *conn = calloc(1, sizeof *conn);
-  if (!conn) {
+  struct tg_tls *tls = context && conn ? tg_tls_server_new(context) : NULL;
+  if (!conn || (context && !tls)) {
+    free(conn);
     close(fd);
     return NULL;
   }
@@ -373,9 +389,12 @@ struct tg_connection *tg_connection_open(struct tg_server *server, int fd,
   remember_peer(conn, peer);
   tg_wheel_node_init(&conn->deadline, on_deadline);
   if (tg_stream_open(&conn->stream, server->loop, fd, conn->is_unix, &stream_events)) {
+    tg_tls_free(tls);
     free(conn);
     return NULL;
   }
+  /* A stream that is open takes it. */
+  if (tls) TG_CHECK(tg_stream_secure(&conn->stream, tls) == TG_OK);
   tg_list_append(&server->connections, &conn->link);
   conn->touched = true;
   tg_connection_update_deadline(conn);

@@ -41,9 +41,11 @@ struct tg_connection {
   uint8_t peer_ip[16];
 };
 
-/* Takes the descriptor over. NULL when memory is gone (the descriptor is closed then). */
+/* Takes the descriptor over; with a context (borrowed), it speaks TLS. NULL when memory is gone
+ * (the descriptor is closed then). */
 struct tg_connection *tg_connection_open(struct tg_server *server, int fd,
-                                         const struct tg_address *peer);
+                                         const struct tg_address *peer,
+                                         struct tg_tls_context *context);
 
 /* The exchange is answered and read to its end: send, then go on with the next one or close. */
 void tg_connection_advance(struct tg_connection *conn);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "net/tls_facts.h"
 #include "server/connection.h"
 #include "server/exchange_sink.h"
 #include "server/keepalive.h"
@@ -331,6 +332,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->port = &tg_exchange_local;
   exchange->handler = NULL;
   exchange->peer = tg_slice(NULL, 0);
+  exchange->tls = NULL;
   exchange->gone = NULL;
   exchange->sent = NULL;
   exchange->body.read = body_read;
@@ -339,7 +341,8 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->body_done = NULL;
   exchange->body_status = TG_OK;
   exchange->body_read = 0;
-  tg_exchange_sink_init(&exchange->sink);
+  exchange->secured = conn && conn->stream.tls;
+  tg_exchange_sink_init(&exchange->sink, exchange->secured);
   exchange->drained = NULL;
   exchange->keepalive = NULL;
   tg_buffer_init(&exchange->held);
@@ -422,6 +425,12 @@ void tg_exchange_begin(struct tg_exchange *exchange) {
   } else {
     hand_over_or_refuse(exchange, result);
   }
+}
+
+const struct tg_tls_facts *tg_exchange_tls(struct tg_exchange *exchange) {
+  const struct tg_tls *tls = exchange->conn ? exchange->conn->stream.tls : NULL;
+  if (!exchange->tls && tls) exchange->tls = tg_tls_facts_read(tls, &exchange->arena);
+  return exchange->tls;
 }
 
 struct tg_slice tg_exchange_peer(struct tg_exchange *exchange) {

@@ -67,6 +67,8 @@ struct tg_exchange_port {
   void (*finish)(struct tg_exchange *exchange);
 };
 
+struct tg_tls_facts;
+
 struct tg_exchange {
   struct tg_connection *conn; /* NULL once the connection is gone */
   struct tg_server *server;
@@ -80,6 +82,7 @@ struct tg_exchange {
   uint64_t started; /* monotonic: first byte of the head */
   uint64_t number;  /* of the exchange within its server, from 1; part of the request id */
   struct tg_slice peer;
+  const struct tg_tls_facts *tls; /* of tg_exchange_tls, once it was asked for */
   const struct tg_exchange_port *port;
   void *handler; /* whoever handles it keeps its structure here */
   /* The client is gone (TG_EDISCONNECT), the body cannot be read (TG_ETIMEOUT, TG_ETOO_LARGE ...)
@@ -109,6 +112,7 @@ struct tg_exchange {
   uint64_t sent_bytes;            /* of the body */
   uint64_t promised;              /* Content-Length of a streamed answer, or UINT64_MAX */
 
+  bool secured;      /* it has come by TLS */
   bool head_done;    /* the request's head is complete */
   bool request_done; /* the whole request was read */
   bool broken;       /* the request is malformed or late: nothing more of it is read */
@@ -187,6 +191,10 @@ void tg_exchange_room(struct tg_exchange *exchange, tg_status status);
 
 /* The client's address without its port, or "unix"; kept in the exchange's arena. */
 struct tg_slice tg_exchange_peer(struct tg_exchange *exchange);
+
+/* What the client's connection has agreed on, in the exchange's arena; NULL: it is a plain one, or
+ * gone, or memory is. */
+const struct tg_tls_facts *tg_exchange_tls(struct tg_exchange *exchange);
 
 /* Writes the request id ("1a2b3c-0000002a", at most 40 bytes) and returns its length. */
 size_t tg_exchange_id(const struct tg_exchange *exchange, char out[40]);

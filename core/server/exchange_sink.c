@@ -93,9 +93,9 @@ static void sink_cancel(struct tg_sink *sink) {
   TG_CONTAINER(sink, struct tg_exchange, sink)->drained = NULL;
 }
 
-void tg_exchange_sink_init(struct tg_sink *sink) {
+void tg_exchange_sink_init(struct tg_sink *sink, bool secured) {
   sink->write = sink_write;
-  sink->write_file = sink_write_file;
+  sink->write_file = secured ? NULL : sink_write_file;
   sink->drained = sink_drained;
   sink->cancel = sink_cancel;
 }

@@ -5,7 +5,8 @@
 
 #include "server/exchange.h"
 
-void tg_exchange_sink_init(struct tg_sink *sink);
+/* `secured`: bytes are encrypted on their way, so that it takes no files. */
+void tg_exchange_sink_init(struct tg_sink *sink, bool secured);
 
 /* Sends the head of a streamed answer, which was held until its first byte or its end. */
 TG_MUST_CHECK tg_status tg_exchange_send_held(struct tg_exchange *exchange);

@@ -29,7 +29,7 @@ void tg_server_deinit(struct tg_server *server) {
   server->spare_count = 0;
 }
 
-void tg_server_refuse(struct tg_server *server, int fd) {
+void tg_server_refuse(struct tg_server *server, int fd, bool secured) {
   static const char answer[] =
       "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
       "Content-Type: application/problem+json\r\nContent-Length: 93\r\n\r\n"
@@ -38,21 +38,23 @@ void tg_server_refuse(struct tg_server *server, int fd) {
   /* What the client has sent is read first: bytes left unread would turn the close into a reset
    * that destroys the answer. */
   char sink[4096];
+  tg_server_count(&server->counters.refused);
+  if (secured) return;
   while (send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EINTR) {
   }
   (void)shutdown(fd, SHUT_WR);
   while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) < 0 && errno == EINTR) {
   }
-  tg_server_count(&server->counters.refused);
 }
 
-void tg_server_accept(struct tg_server *server, int fd, const struct tg_address *peer) {
+void tg_server_accept(struct tg_server *server, int fd, const struct tg_address *peer,
+                      struct tg_tls_context *tls) {
   if (server->connection_count >= server->settings->limits_connections) {
-    tg_server_refuse(server, fd);
+    tg_server_refuse(server, fd, tls != NULL);
     close(fd);
     return;
   }
-  if (!tg_connection_open(server, fd, peer)) return;
+  if (!tg_connection_open(server, fd, peer, tls)) return;
   server->connection_count++;
   tg_server_count(&server->counters.accepted);
   atomic_store_explicit(&server->counters.connections, server->connection_count,

@@ -9,6 +9,7 @@
 #include "server/exchange.h"
 
 struct tg_loop;
+struct tg_tls_context;
 
 /* Read by any thread, written by the loop's own. */
 struct tg_server_counters {
@@ -55,11 +56,14 @@ void tg_server_init(struct tg_server *server, struct tg_loop *loop,
 /* Frees the spare exchanges; nothing may be alive. */
 void tg_server_deinit(struct tg_server *server);
 
-/* Takes a connected descriptor; refuses it with 503 when there are too many. */
-void tg_server_accept(struct tg_server *server, int fd, const struct tg_address *peer);
+/* Takes a connected descriptor, which speaks TLS where a context is given (borrowed); refuses it
+ * when there are too many. */
+void tg_server_accept(struct tg_server *server, int fd, const struct tg_address *peer,
+                      struct tg_tls_context *tls);
 
-/* Sends the 503 of a server that is full, in one try; does not close `fd`. */
-void tg_server_refuse(struct tg_server *server, int fd);
+/* Sends the 503 of a server that is full, in one try, where the client need not be spoken to in
+ * TLS; does not close `fd`. */
+void tg_server_refuse(struct tg_server *server, int fd, bool secured);
 
 /* Closes idle connections now, new ones soon and the others after their answer; then calls
  * `drained`. */

@@ -15,8 +15,8 @@ local raw_xpcall = core.raw_xpcall
 local M = {}
 
 local FIELDS = {
-  "method", "path", "raw_path", "params", "query", "headers", "cookies", "body", "id", "remote", "scheme", "host",
-  "version", "route",
+  "method", "path", "raw_path", "params", "query", "headers", "cookies", "body", "id", "remote", "scheme", "tls",
+  "host", "version", "route",
 }
 
 -- What a worker sees of the request: a copy of its data.

@@ -142,6 +142,24 @@ function Scope:spawn(fn, ...) end
 ---@param reason? string
 function Scope:cancel(reason) end
 
+---@class tidegate.TlsPeer the client's certificate
+---@field subject string "CN=someone,O=Example"
+---@field issuer string
+---@field common_name string
+---@field serial string hexadecimal
+---@field fingerprint string SHA-256, hexadecimal
+---@field not_before number seconds since 1970
+---@field not_after number
+---@field san string[] "DNS:a.example", "IP:192.0.2.1", "URI:spiffe://a"
+
+---@class tidegate.Tls
+---@field version string "TLSv1.3"
+---@field cipher string
+---@field sni string? the name that the client asked for
+---@field alpn string?
+---@field resumed boolean
+---@field peer tidegate.TlsPeer?
+
 ---@class tidegate.Request
 ---@field method string
 ---@field path string normalised and decoded
@@ -154,6 +172,7 @@ function Scope:cancel(reason) end
 ---@field id string
 ---@field remote string
 ---@field scheme string
+---@field tls tidegate.Tls? what the connection has agreed on; nil on a plain one
 ---@field host string
 ---@field version string
 

@@ -100,6 +100,7 @@ local texts = {
 function M.empty()
   return {
     listen = {},
+    tls = {}, -- of each address: false, or its certificates
     settings = {},
     pools = {},
     upstreams = {},
@@ -117,7 +118,7 @@ end
 --- @param value any what tidegate.lua returned
 --- @param settings { key: string, kind: string, min: number, max: number }[]
 --- @param getenv fun(name: string): string?
---- @return table config { listen, settings, pools, upstreams, grants, log, on_start, on_stop, default_blocking, ... }
+--- @return table config { listen, tls, settings, pools, upstreams, grants, log, on_start, on_stop, openapi ... }
 --- @return tidegate.ConfigProblem[] problems
 function M.check(value, settings, getenv)
   local config, problems = M.empty(), {}
@@ -165,24 +166,7 @@ function M.check(value, settings, getenv)
   local take = {}
 
   function take.listen(given)
-    if type(given) == "string" then
-      given = { given }
-    end
-    if not is_list(given) or #given == 0 then
-      local text = 'listen must be a list of addresses such as "127.0.0.1:8080", not %s'
-      return bad(key_path("listen"), text, shown(given))
-    end
-    for index, item in ipairs(given) do
-      local address = type(item) == "table" and item[1] or item
-      if type(item) == "table" and item.tls ~= nil then
-        bad(key_path("listen", "tls"), "not available in this version: listen.tls")
-      elseif type(address) ~= "string" or address == "" then
-        local text = 'listen[%d] must be an address such as "127.0.0.1:8080", not %s'
-        bad(key_path("listen"), text, index, shown(address))
-      else
-        config.listen[#config.listen + 1] = address
-      end
-    end
+    config.listen, config.tls = require("tidegate._pure.listen").check(given, bad)
   end
 
   local function pool(name, given)

@@ -267,7 +267,20 @@ describe("tidegate.lua", function()
     ["loop = 1"] = "unknown key 'loop'; did you mean loops?",
     ["listen = 5"] = "listen must be a list of addresses",
     ["listen = {}"] = "listen must be a list of addresses",
-    ["listen = { { '127.0.0.1:1', tls = {} } }"] = "not available in this version: listen.tls",
+    ["listen = { { '127.0.0.1:1', tls = {} } }"] = "listen[1].tls needs cert and key, the paths of PEM files",
+    ["listen = { { '127.0.0.1:1', tsl = {} } }"] = "unknown key 'listen[1].tsl'; did you mean tls?",
+    ["listen = { { '127.0.0.1:1', tls = { { cert = 'a', key = 'b', crt = 'c' } } } }"] =
+      "unknown key 'listen[1].tls[1].crt'; did you mean cert?",
+    ["listen = { { '127.0.0.1:1', tls = { { cert = 'a', key = 'b', min = '1.2' } } } }"] =
+      "unknown key 'listen[1].tls[1].min'",
+    ["listen = { { '127.0.0.1:1', tls = { cert = 'a', key = 'b', min = '1.1' } } }"] =
+      'listen[1].tls.min must be "1.2" or "1.3", not "1.1"',
+    ["listen = { { '127.0.0.1:1', tls = { cert = 'a', key = 'b', client = 'maybe', client_ca = 'c' } } }"] =
+      'listen[1].tls.client must be "required" or "optional", not "maybe"',
+    ["listen = { { '127.0.0.1:1', tls = { cert = 'a', key = 'b', client = 'optional' } } }"] =
+      "listen[1].tls.client says something only with client_ca",
+    ["listen = { { '127.0.0.1:1', tls = { cert = 1, key = 'b' } } }"] =
+      "listen[1].tls.cert must be the path of a file, not 1",
     ["workers = { pools = { ['a b'] = {} } }"] = "a pool has a name of letters",
     ["workers = { pools = { r = { sise = 1 } } }"] = "did you mean size?",
     ["workers = { pools = { r = { size = 0 } } }"] = "must be at least 1",

@@ -1,0 +1,524 @@
+"""TLS towards clients: bad-input.md 121 to 131, mutual TLS, resumption, reloading of certificates, and HTTP over it."""
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+import websockets
+
+from harness import DEADLINE, SLOW, command, environment, request, until
+from tls_rig import Authority, SecureConn, SecureServer, client_context, listen, refused
+
+BIG = os.urandom(3 * 1024 * 1024 + 123)
+
+APP = """
+local tg = require "tidegate"
+local function tell(req)
+  return { scheme = req.scheme, tls = req.tls or false }
+end
+return {
+  ["GET /"] = function() return "hello" end,
+  ["GET /tls"] = tell,
+  ["GET /worker"] = { blocking = true, run = tell },
+  ["POST /echo"] = function(req) return req:text() end,
+  ["GET /big"] = function() return tg.file("big.bin") end,
+  ["GET /much"] = function() return ("x"):rep(8 * 1024 * 1024) end,
+  ["GET /endless"] = function() return tg.stream("text/plain", function(out) while true do out:write(("y"):rep(10000)) end end) end,
+  ["GET /ws"] = function(req) return tg.websocket(function(ws) for message in ws:messages() do ws:send("got " .. message) end end) end,
+}"""
+
+
+@pytest.fixture(scope="module")
+def ca():
+    authority = Authority()
+    authority.server("server", "a.example", "localhost", "127.0.0.1")
+    authority.server("rsa", "a.example", rsa=True)
+    authority.server("wild", "*.wild.example")
+    authority.client("client")
+    authority.client("stranger", by="client")
+    yield authority
+    authority.close()
+
+
+def tls_of(ca, name="server", extra=""):
+    return '{ cert = "%s", key = "%s" %s }' % (ca.file(f"{name}.pem"), ca.file(f"{name}.key"), extra)
+
+
+@pytest.fixture(scope="module")
+def server(ca):
+    """Two certificates; the second one wants to know its clients."""
+    second = tls_of(ca, "wild", ', client_ca = "%s", client = "optional"' % ca.file("ca.pem"))
+    files = {"tidegate.lua": listen("{ %s, %s }" % (tls_of(ca), second)), "routes/index.lua": APP, "big.bin": BIG}
+    with SecureServer(files) as running:
+        yield running
+
+
+@pytest.fixture
+def talk(server, ca):
+    with SecureConn(server.address, client_context(ca)) as conn:
+        yield conn
+
+
+def alive(server, ca):
+    with SecureConn(server.address, client_context(ca)) as conn:
+        assert conn.ask("/").body == b"hello"
+
+
+# --- HTTP over it ---------------------------------------------------------------------------------------------
+
+
+def test_keep_alive_and_pipelining(talk):
+    assert talk.ask("/").body == b"hello"
+    talk.send(request("GET", "/") * 50 + request("POST", "/echo", body=b"z" * 100000) + request("GET", "/"))
+    assert [r.body for r in talk.responses(50)] == [b"hello"] * 50
+    assert talk.response().body == b"z" * 100000
+    assert talk.response().body == b"hello"
+
+
+def test_bytes_one_at_a_time(talk):
+    talk.send(request("POST", "/echo", body=b"abc"), 1)
+    assert talk.response().body == b"abc"
+
+
+def test_req_tls(talk):
+    told = talk.ask("/tls").json()
+    assert told["scheme"] == "https"
+    assert told["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "sni": "a.example", "resumed": False}
+    assert talk.ask("/worker").json() == told
+
+
+def test_curl(server, ca):
+    done = subprocess.run(["curl", "-sS", "--cacert", ca.file("ca.pem"), f"https://localhost:{server.port}/tls"],
+                          capture_output=True, check=True, timeout=3 * DEADLINE)
+    told = json.loads(done.stdout)
+    assert told["tls"]["alpn"] == "http/1.1" and told["tls"]["sni"] == "localhost"
+
+
+def test_a_file(talk):
+    assert hashlib.sha256(talk.ask("/big", timeout=3 * DEADLINE).body).digest() == hashlib.sha256(BIG).digest()
+    part = talk.ask("/big", fields={"Range": "bytes=100000-299999"})
+    assert part.status == 206 and part.body == BIG[100000:300000]
+    assert talk.ask("/big", method="HEAD").header("content-length") == str(len(BIG))
+
+
+def test_much_to_a_slow_reader(server, ca):
+    with SecureConn(server.address, client_context(ca), receive_buffer=4096) as conn:
+        conn.send(request("GET", "/much") + request("GET", "/"))
+        assert conn.response(timeout=6 * DEADLINE).body == b"x" * (8 * 1024 * 1024)
+        assert conn.response().body == b"hello"
+
+
+def test_a_stream_that_is_left(server, ca):
+    descriptors = server.descriptors()
+    with SecureConn(server.address, client_context(ca)) as conn:
+        conn.send(request("GET", "/endless"))
+        conn.head()
+        assert server.descriptors() > descriptors
+    until(lambda: server.descriptors() <= descriptors)
+
+
+def test_close_ends_properly(talk):
+    talk.send(request("GET", "/", fields={"Connection": "close"}))
+    assert talk.response().body == b"hello"
+    talk.read_to_end()
+    assert talk.ended == "eof"  # with close_notify
+
+
+def test_websocket(server, ca):
+    async def talks():
+        async with websockets.connect("wss://a.example/ws", ssl=client_context(ca), host="127.0.0.1", port=server.port,
+                                      compression=None) as ws:
+            for text in ("one", "x" * 100000):
+                await ws.send(text)
+                assert await asyncio.wait_for(ws.recv(), DEADLINE) == "got " + text
+    asyncio.run(talks())
+
+
+def test_idle_connections_are_small(server, ca):
+    """40 kB each at most, above what the server has anyway (bad-input.md, figures)."""
+    def connect(count):
+        found = []
+        for _ in range(count):
+            conn = SecureConn(server.address, client_context(ca))
+            conn.ask("/")
+            found.append(conn)
+        return found
+    with contextlib.ExitStack() as stack:
+        for conn in connect(50):
+            stack.enter_context(conn)
+        before = server.memory()
+        for conn in connect(200):
+            stack.enter_context(conn)
+        if not SLOW > 2:  # a sanitizer's memory says nothing
+            assert (server.memory() - before) / 200 < 60000
+
+
+# --- 121: what is not TLS -----------------------------------------------------------------------------------------
+
+
+def hello(name="a.example", **options):
+    """The bytes of a ClientHello."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context(**options).wrap_bio(incoming, outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("data", [
+    pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", id="plain HTTP"),
+    pytest.param(bytes(range(256)) * 4, id="garbage"),
+    pytest.param(b"\x16\x03\x01\xff\xff" + b"\x01" * 65535, id="a record of 64 kB"),
+    pytest.param(b"\x17\x03\x03\x00\x20" + b"d" * 32, id="data first"),
+    pytest.param(b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10\x01\x00\x80" + b"s" * 40, id="SSLv2"),
+    pytest.param(b"\x18\x03\x03\x00\x03\x01\x40\x00", id="heartbeat"),
+    pytest.param(b"\x16\x03\x01\x00\x04\x01\x00\x00\x00", id="an empty hello"),
+    pytest.param(b"\x14\x03\x03\x00\x01\x01" * 100, id="change cipher spec"),
+])
+def test_121_not_tls(server, ca, data):
+    with server.connect() as conn:
+        conn.send(data)
+        answer = conn.read_to_end()
+    assert answer == b"" or answer[0] == 21, answer  # an alert
+    alive(server, ca)
+
+
+def test_121_rubbish_behind_the_hello(server, ca):
+    with server.connect() as conn:
+        conn.send(hello() + b"\x18\x03\x03\x00\x03\x01\x40\x00" + b"x" * 100)
+        conn.read_to_end()
+    alive(server, ca)
+
+
+# --- 122: slow ones -------------------------------------------------------------------------------------------------
+
+
+def test_122_silence_and_half_a_hello(ca):
+    config = "return { timeouts = { header = 1 }, listen = { { '127.0.0.1:0', tls = %s } } }" % tls_of(ca)
+    with SecureServer({"tidegate.lua": config, "routes/index.lua": APP}) as server:
+        whole, begun = hello(), time.monotonic()
+        with contextlib.ExitStack() as stack:
+            silent, half, dribble = (stack.enter_context(server.connect()) for _ in range(3))
+            half.send(whole[:len(whole) // 2])
+            dribble.send(whole[:10])
+            after = stack.enter_context(SecureConn(server.address, client_context(ca)))
+            for conn in (silent, half, dribble, after):
+                conn.read_to_end()
+        assert time.monotonic() - begun < 1 + DEADLINE
+        alive(server, ca)
+
+
+# --- 123, 124: what is old -----------------------------------------------------------------------------------------
+
+
+def s_client(server, *words, text=b"", timeout=None):
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", *words], input=text,
+                          capture_output=True, check=False, timeout=timeout or 3 * DEADLINE)
+    return done.stdout.decode("utf-8", "replace") + done.stderr.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("words", [
+    ("-tls1", "-cipher", "ALL:@SECLEVEL=0"),
+    ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
+    ("-tls1_2", "-cipher", "NULL:@SECLEVEL=0"),
+    ("-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"),
+    ("-tls1_2", "-cipher", "kRSA:@SECLEVEL=0"),
+    ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0"),
+    ("-tls1_2", "-cipher", "DHE:@SECLEVEL=0"),
+])
+def test_123_old_versions_and_ciphers(server, ca, words):
+    said = s_client(server, *words)
+    assert "Cipher is (NONE)" in said or "no ciphers available" in said, said
+    assert "alert" in said or "no ciphers available" in said or "unsupported" in said, said
+
+
+def test_123_min_1_3(ca):
+    with SecureServer({"tidegate.lua": listen(tls_of(ca, extra=', min = "1.3"')), "routes/index.lua": APP}) as server:
+        with refused("PROTOCOL_VERSION", "protocol version"):
+            SecureConn(server.address, client_context(ca, version=ssl.TLSVersion.TLSv1_2))
+        alive(server, ca)
+
+
+def test_124_renegotiation(server, ca):
+    with subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        os.set_blocking(client.stdout.fileno(), False)
+        said = b""
+
+        def says(word):
+            nonlocal said
+            said += client.stdout.read() or b""
+            return word in said
+        try:
+            until(lambda: says(b"Verify return code"), what="the handshake")
+            client.stdin.write(b"R\n")
+            client.stdin.flush()
+            until(lambda: client.poll() is not None or says(b"no renegotiation"), what="the refusal")
+            says(b"")
+        finally:
+            client.kill()
+    assert b"no renegotiation" in said, said
+    alive(server, ca)
+
+
+# --- 125, 126: names -------------------------------------------------------------------------------------------------
+
+
+def subject(conn):
+    return dict(pair for part in conn.sock.getpeercert()["subject"] for pair in part)["commonName"]
+
+
+def test_125_names(server, ca):
+    context = client_context(ca)
+    context.check_hostname = False
+    for name, expected in (("a.example", "server"), ("X.Wild.Example", "wild"), ("x.y.wild.example", "server"),
+                           ("wild.example", "server"), ("unknown.example", "server"), (None, "server"),
+                           (".".join(["b" * 49] * 5), "server")):
+        with SecureConn(server.address, context, name) as conn:
+            assert subject(conn) == expected, name
+            assert conn.ask("/").body == b"hello"
+
+
+def test_125_a_name_with_nul(server, ca):
+    with server.connect() as conn:
+        conn.send(hello("aXexample.org").replace(b"aXexample", b"a\0example"))
+        answer = conn.some()
+    assert answer == b"" or answer[0] == 21, answer
+    alive(server, ca)
+
+
+def test_126_alpn(server, ca):
+    for offered, expected in ((["http/1.1"], "http/1.1"), (["h2", "http/1.1"], "http/1.1"), (["http/1.1", "h2"], "http/1.1"),
+                              (None, None)):
+        with SecureConn(server.address, client_context(ca, alpn=offered)) as conn:
+            assert conn.sock.selected_alpn_protocol() == expected
+    for offered in (["h2"], ["spdy/1", "h3"], ["x" * 255]):
+        with refused("NO_APPLICATION_PROTOCOL", "no application protocol"):
+            SecureConn(server.address, client_context(ca, alpn=offered))
+    alive(server, ca)
+
+
+# --- 127: resumption --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_127_resumption(server, ca, version):
+    """On any loop, and never under the name of another certificate."""
+    context = client_context(ca, version=version)
+    with SecureConn(server.address, context) as conn:
+        assert conn.ask("/tls").json()["tls"]["resumed"] is False
+        session = conn.sock.session
+    for _ in range(8):
+        with SecureConn(server.address, context, session=session) as conn:
+            assert conn.sock.session_reused
+            assert conn.ask("/tls").json()["tls"]["resumed"] is True
+            session = conn.sock.session
+    with SecureConn(server.address, context, "b.wild.example", session=session) as conn:
+        assert not conn.sock.session_reused
+        assert conn.ask("/tls").json()["tls"]["resumed"] is False
+
+
+def test_127_a_client_certificate_stays_with_its_session(server, ca):
+    context = client_context(ca, "client")
+    with SecureConn(server.address, context, "b.wild.example") as conn:
+        assert conn.ask("/tls").json()["tls"]["peer"]["common_name"] == "client"
+        session = conn.sock.session
+    with SecureConn(server.address, context, "b.wild.example", session=session) as conn:
+        told = conn.ask("/tls").json()["tls"]
+        assert told["resumed"] and told["peer"]["common_name"] == "client"
+    with SecureConn(server.address, context, "a.example", session=session) as conn:
+        told = conn.ask("/tls").json()["tls"]
+        assert not told["resumed"] and "peer" not in told
+
+
+# --- mutual TLS -----------------------------------------------------------------------------------------------------
+
+
+def test_clients_with_certificates(ca):
+    config = listen(tls_of(ca, extra=', client_ca = "%s"' % ca.file("ca.pem")))
+    with SecureServer({"tidegate.lua": config, "routes/index.lua": APP}) as server:
+        with SecureConn(server.address, client_context(ca, "client")) as conn:
+            peer = conn.ask("/tls").json()["tls"]["peer"]
+            assert conn.ask("/worker").json()["tls"]["peer"] == peer
+        text = ca.run("x509", "-in", "client.pem", "-noout", "-serial", "-fingerprint", "-sha256").decode()
+        serial, fingerprint = re.findall(r"=([0-9A-F:]+)", text)
+        assert peer["subject"] == "CN=client,O=Tests" and peer["issuer"] == "CN=ca,O=Tests"
+        assert peer["common_name"] == "client"
+        assert peer["serial"].upper() == serial and peer["fingerprint"].upper() == fingerprint.replace(":", "")
+        assert peer["san"] == ["URI:spiffe://tests/someone", "DNS:someone.example"]
+        assert peer["not_before"] <= time.time() < peer["not_after"] < time.time() + 3 * 86400
+        for cert in (None, "stranger"):  # none, and one of somebody else
+            with refused():
+                with SecureConn(server.address, client_context(ca, cert)) as conn:
+                    conn.ask("/")
+
+
+# --- OCSP, key log ----------------------------------------------------------------------------------------------------
+
+
+def test_a_stapled_answer(ca):
+    ca.run("ocsp", "-issuer", "ca.pem", "-cert", "server.pem", "-no_nonce", "-reqout", "ocsp.req")
+    serial = ca.run("x509", "-in", "server.pem", "-noout", "-serial").decode().split("=")[1].strip()
+    (ca.path / "index.txt").write_text(f"V\t330101000000Z\t\t{serial}\tunknown\t/O=Tests/CN=server\n")
+    ca.run("ocsp", "-index", "index.txt", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem", "-reqin", "ocsp.req",
+           "-respout", "ocsp.der", "-ndays", "1")
+    config = listen(tls_of(ca, extra=', ocsp = "%s"' % ca.file("ocsp.der")))
+    with SecureServer({"tidegate.lua": config, "routes/index.lua": APP}) as server:
+        assert "OCSP Response Status: successful" in s_client(server, "-status")
+        alive(server, ca)
+
+
+def test_keylog_is_for_dev(ca):
+    files = {"tidegate.lua": listen(tls_of(ca, extra=', keylog = "secrets.txt"')), "routes/index.lua": APP}
+    with SecureServer(files, verb="dev") as server:
+        alive(server, ca)
+        text = until(lambda: (server.app / "secrets.txt").read_text())
+        assert "CLIENT_TRAFFIC_SECRET_0" in text
+        assert (server.app / "secrets.txt").stat().st_mode & 0o777 == 0o600
+    server = SecureServer(files)
+    with pytest.raises(AssertionError, match="listen\\[1\\].tls.keylog is for `tidegate dev` alone"):
+        with server:
+            pass
+
+
+def test_dev_makes_a_certificate():
+    with SecureServer({"routes/index.lua": APP}, "--listen", "127.0.0.1:0", "--tls", verb="dev") as server:
+        with SecureConn(server.address, client_context(), "localhost") as conn:
+            assert conn.ask("/tls").json()["scheme"] == "https"
+            der = conn.sock.getpeercert(True)
+        text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-text"], input=der, capture_output=True,
+                              check=True, timeout=60).stdout.decode()
+        assert "DNS:localhost, IP Address:127.0.0.1" in text
+    assert command("run", "--tls").returncode == 2
+
+
+# --- 130: files that change ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(ca, tmp_path):
+    """A server with certificate files of its own."""
+    for name in ("server.pem", "server.key"):
+        shutil.copy(ca.file(name), tmp_path / name)
+    tls = '{ cert = "%s/server.pem", key = "%s/server.key" }' % (tmp_path, tmp_path)
+    with SecureServer({"tidegate.lua": listen(tls), "routes/index.lua": APP}) as server:
+        yield server, tmp_path
+
+
+def serial_of(server, ca):
+    with SecureConn(server.address, client_context(ca)) as conn:
+        return conn.sock.getpeercert()["serialNumber"]
+
+
+def put(folder, name, text):
+    (folder / ("." + name)).write_text(text)
+    os.replace(folder / ("." + name), folder / name)
+
+
+def test_130_a_new_certificate(own, ca):
+    server, folder = own
+    before = serial_of(server, ca)
+    with SecureConn(server.address, client_context(ca)) as old:
+        ca.server("renewed", "a.example")
+        put(folder, "server.key", ca.read("renewed.key"))
+        put(folder, "server.pem", ca.read("renewed.pem"))
+        until(lambda: serial_of(server, ca) != before, what="the new certificate")
+        assert old.ask("/").body == b"hello"  # its connection goes on
+
+
+def test_130_a_broken_or_missing_file(own, ca):
+    server, folder = own
+    before = serial_of(server, ca)
+    put(folder, "server.pem", "rubbish")
+    server.wait_log(r'"level":"error".*certificates not reloaded.*listen\[1\].tls.cert: .*server.pem: no certificate')
+    assert serial_of(server, ca) == before
+    (folder / "server.key").unlink()
+    put(folder, "server.pem", ca.read("server.pem"))
+    server.wait_log(r"listen\[1\].tls.key: .*server.key: No such file or directory")
+    assert serial_of(server, ca) == before
+    put(folder, "server.key", ca.read("wild.key"))
+    server.wait_log(r"server.key: does not belong to the certificate")
+    assert serial_of(server, ca) == before
+    ca.server("again", "a.example")
+    put(folder, "server.key", ca.read("again.key"))
+    put(folder, "server.pem", ca.read("again.pem"))
+    until(lambda: serial_of(server, ca) != before, what="the new certificate")
+
+
+def test_130_reload(own, ca):
+    server, folder = own
+    before = serial_of(server, ca)
+    put(folder, "server.pem", "rubbish")
+    done = command("reload", "--dir", server.app, "--pid-file", server.pid_file)
+    assert done.returncode == 1 and "no certificate in PEM form" in done.stderr, done.stderr
+    assert serial_of(server, ca) == before
+    ca.server("anew", "a.example")
+    put(folder, "server.key", ca.read("anew.key"))
+    put(folder, "server.pem", ca.read("anew.pem"))
+    done = command("reload", "--dir", server.app, "--pid-file", server.pid_file)
+    assert done.returncode == 0, done.stderr
+    assert serial_of(server, ca) != before
+
+
+# --- 131: resets ----------------------------------------------------------------------------------------------------------
+
+
+def test_131_resets_in_handshakes(server, ca):
+    alive(server, ca)
+    descriptors, whole = server.descriptors(), hello()
+    for cut in range(40):
+        conn = server.connect()
+        conn.send(whole[:len(whole) * cut // 30])
+        if cut > 30:
+            conn.some()
+        conn.reset()
+    until(lambda: server.descriptors() <= descriptors, what="the descriptors")
+    alive(server, ca)
+
+
+# --- the configuration -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tls,said", [
+    ('{ cert = "none.pem", key = "k" }', "listen[1].tls.cert: {app}/none.pem: No such file or directory"),
+    ('{ cert = "routes", key = "k" }', "listen[1].tls.cert: {app}/routes: Is a directory"),
+    ('{ { cert = "{ca}/server.pem", key = "{ca}/server.key" }, { cert = "{ca}/wild.pem", key = "{ca}/server.key" } }',
+     "listen[1].tls[2].key: {ca}/server.key: does not belong to the certificate {ca}/wild.pem"),
+    ('{ crt = "a", key = "b" }', "unknown key 'listen[1].tls.crt'; did you mean cert?"),
+])
+def test_what_is_wrong_with_files(ca, tmp_path, tls, said):
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "tidegate.lua").write_text(listen(tls.replace("{ca}", str(ca.path))))
+    done = command("check", "--dir", tmp_path)
+    assert done.returncode == 1
+    assert said.replace("{ca}", str(ca.path)).replace("{app}", str(tmp_path)) in done.stderr
+
+
+# --- Debian's testssl.sh -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(SLOW > 2, reason="hundreds of handshakes; nothing of it is about memory")
+@pytest.mark.parametrize("name", ["server", "rsa"])
+def test_testssl(ca, tmp_path, name):
+    """Protocols, ciphers, server defaults, headers aside, and all vulnerabilities: nothing above LOW but the trust in our CA."""
+    report = tmp_path / "report.json"
+    with SecureServer({"tidegate.lua": listen(tls_of(ca, name)), "routes/index.lua": APP}) as server:
+        subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--sneaky", "--add-ca",
+                        ca.file("ca.pem"), "--openssl-timeout", "5", "--protocols", "--server-defaults", "--server-preference",
+                        "--fs", "--vulnerable", "--jsonfile", str(report), f"https://127.0.0.1:{server.port}"],
+                       env=environment(), capture_output=True, check=False, timeout=60 * DEADLINE, stdin=subprocess.DEVNULL)
+        found = json.loads(report.read_text())
+        alive(server, ca) if name == "server" else None
+    bad = [row for row in found if row["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL", "WARN")]
+    ours = ("cert_caIssuers", "cert_crlDistributionPoints", "cert_revocation", "cert_ocspURL", "cert_trust", "cert_chain_of_trust",
+            "cert_expirationStatus", "cert_notAfter", "DNS_CAArecord")  # the test's own certificate, not the server
+    assert not [row for row in bad if not row["id"].startswith(ours)], bad
+    assert len(found) > 50, found
