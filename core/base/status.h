@@ -39,6 +39,7 @@ typedef int tg_status;
   X(RESTART, -6024, "restart", 503, "the server restarts")                            \
   X(FOREIGN, -6030, "foreign_handle", 500, "belongs to another Lua state")            \
   X(CUT, -6041, "cut", 502, "the body broke off")                                     \
+  X(PROXY, -6043, "proxy", 502, "the forward proxy opens no tunnel")                  \
   X(BAD_REPLY, -6042, "bad_reply", 502, "the reply is malformed")                     \
   X(SCRIPT, -6018, "script", 500, "the script failed")                                \
   X(NO_NAME, -6019, "not_found", 502, "no such name")                                 \

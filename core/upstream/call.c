@@ -193,9 +193,15 @@ static tg_status open_link(struct tg_call *call) {
   return TG_OK;
 }
 
+/* What the opening says of its failure goes with it. */
+static const char *keep_detail(struct tg_call *call, const char *detail) {
+  if (!detail || !*detail) return NULL;
+  return tg_arena_copy(call->request->arena, tg_slice(detail, strlen(detail) + 1)).ptr;
+}
+
 static void on_opened(struct tg_opening *opening, tg_status status, struct tg_link *link) {
   struct tg_call *call = opening->user;
-  const char *detail = opening->detail;
+  const char *detail = keep_detail(call, opening->detail);
   tg_opening_free(opening);
   call->opening = NULL;
   if (status) {
@@ -206,6 +212,7 @@ static void on_opened(struct tg_opening *opening, tg_status status, struct tg_li
   link->user = call;
   call->link = link;
   call->connect_ns = tg_call_now(call) - call->heard_at;
+  tg_stream_read_start(&link->stream);
   status = tg_call_write_request(call);
   if (status)
     tg_call_fail(call, status, NULL);

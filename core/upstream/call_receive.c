@@ -151,7 +151,7 @@ static size_t feed(struct tg_link *link, struct tg_slice bytes) {
 /* The connection has ended, and all that came before was looked at. */
 static void on_end(struct tg_call *call, tg_status status) {
   struct tg_link *link = call->link;
-  if (status == UV_EOF) status = TG_OK;
+  if (status == UV_EOF) status = link->broken; /* the write has seen more of it */
   if (call->stage < TG_CALL_BODY) {
     if (call->heard)
       tg_call_fail(call, status ? status : TG_ECLOSED, "the connection ended within the head");
@@ -159,8 +159,10 @@ static void on_end(struct tg_call *call, tg_status status) {
       tg_call_lose(call, status ? status : TG_ECLOSED, "the connection ended before the reply");
     return;
   }
-  /* libuv reports a reset that comes with the last bytes as a plain end; a unix socket has none. */
-  bool clean = !status && (link->is_unix || !tg_stream_hung_up(&link->stream));
+  /* libuv reports a reset that comes with the last bytes as a plain end. A unix socket has none,
+   * and TLS says itself where it ends. */
+  bool sure = link->is_unix || link->stream.tls;
+  bool clean = !status && (sure || !tg_stream_hung_up(&link->stream));
   if (call->upgraded && !status)
     finish_body(call, false);
   else if (clean && tg_h1_reply_ends_here(&call->h1))

@@ -68,8 +68,12 @@ static void send_bytes(struct tg_call *call) {
     return;
   }
   call->sent_bytes += rest.len;
+  call->heard_at = tg_call_now(call);
   tg_stream_flush_soon(stream);
-  if (call->sent_bytes == call->request->bytes.len) finish_sending(call);
+  if (call->sent_bytes == call->request->bytes.len)
+    finish_sending(call);
+  else
+    tg_call_set_deadline(call);
 }
 
 /* ---- a streamed one ---- */
@@ -93,13 +97,16 @@ static tg_status sink_write(struct tg_sink *sink, struct tg_slice bytes) {
     if (bytes.len > call->source_left) return TG_ETOO_LARGE;
     call->source_left -= bytes.len;
   }
+  bool idle = tg_stream_queued(&call->link->stream) == 0;
   tg_status status = append_piece(call, bytes);
   if (status) return status;
   call->sent_bytes += bytes.len;
   tg_stream_flush_soon(&call->link->stream);
-  if (!tg_stream_full(&call->link->stream)) return TG_OK;
-  tg_call_set_deadline(call); /* from now on the backend is waited for */
-  return TG_EAGAIN;
+  if (idle) { /* from now on the backend is waited for */
+    call->heard_at = tg_call_now(call);
+    tg_call_set_deadline(call);
+  }
+  return tg_stream_full(&call->link->stream) ? TG_EAGAIN : TG_OK;
 }
 
 static void sink_drained(struct tg_sink *sink, tg_sink_cb done, void *owner) {
@@ -159,10 +166,8 @@ void tg_call_send(struct tg_call *call) {
   call->sent_mark = tg_stream_sent(&call->link->stream);
   call->heard_at = tg_call_now(call);
   tg_stream_flush_soon(&call->link->stream);
-  if (call->sending && !call->waits_for_continue)
-    send_body(call);
-  else
-    tg_call_set_deadline(call);
+  tg_call_set_deadline(call);
+  if (call->sending && !call->waits_for_continue) send_body(call);
 }
 
 void tg_call_continue(struct tg_call *call) {

@@ -16,6 +16,7 @@ struct tg_link_events {
   void (*read)(struct tg_link *link, tg_status status, struct tg_slice bytes);
   void (*drained)(struct tg_link *link);
   void (*broken)(struct tg_link *link, tg_status status);
+  void (*secured)(struct tg_link *link); /* may be NULL */
 };
 
 struct tg_link {
@@ -30,6 +31,7 @@ struct tg_link {
   void *user;
   struct tg_buffer pending; /* came and was not looked at by its user yet */
   tg_status ended;          /* how reading has ended; 0: it goes on */
+  tg_status broken;         /* how writing has failed; 0: it has not */
   uint64_t served;          /* calls before this one */
   uint64_t draining;        /* bytes of a reply that nobody wants any more */
   bool is_unix;
@@ -41,7 +43,8 @@ struct tg_link {
 struct tg_link *tg_link_take(struct tg_link_pool *pool, const struct tg_origin *origin,
                              const struct tg_link_events *events, void *user);
 
-/* A new link over a connected descriptor, which is closed when this fails (NULL). */
+/* A new link over a connected descriptor, which is closed when this fails (NULL). It is not read
+ * yet. */
 struct tg_link *tg_link_open(struct tg_link_pool *pool, const struct tg_origin *origin, int fd,
                              const struct tg_link_events *events, void *user);
 

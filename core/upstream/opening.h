@@ -1,5 +1,5 @@
 /* A link on its way: the name is looked up, one of its addresses connected to, a tunnel asked of a
- * forward proxy where there is one; for upstream/ alone. */
+ * forward proxy where there is one, TLS agreed on; for upstream/ alone. */
 #ifndef TG_UPSTREAM_OPENING_H
 #define TG_UPSTREAM_OPENING_H
 

@@ -1,7 +1,8 @@
 #include "upstream/origin.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+
+#include "base/number.h"
 
 /* The others of one host and port are few. */
 uint64_t tg_origin_hash(const struct tg_hash_seed *seed, const struct tg_origin *origin) {
@@ -35,15 +36,39 @@ struct tg_origin *tg_origin_copy(const struct tg_origin *origin) {
   return copy;
 }
 
-size_t tg_origin_authority(const struct tg_origin *origin, char out[TG_ORIGIN_AUTHORITY]) {
-  struct tg_slice host = origin->host;
-  if (tg_slice_starts(host, TG_SLICE("unix:"))) host = TG_SLICE("localhost");
-  int most = TG_ORIGIN_AUTHORITY - 16;
-  int len = host.len < (size_t)most ? (int)host.len : most;
+static bool is_unix(const struct tg_origin *origin) {
+  return tg_slice_starts(origin->host, TG_SLICE("unix:"));
+}
+
+/* An IPv6 address stands in brackets, and its zone means something on this machine only. */
+static size_t write_host(struct tg_slice host, char *out) {
+  size_t most = TG_ORIGIN_AUTHORITY - 2 - 1 - TG_NUMBER_LEN;
   bool six = memchr(host.ptr, ':', host.len) != NULL;
-  int n = snprintf(out, TG_ORIGIN_AUTHORITY, six ? "[%.*s]" : "%.*s", len, host.ptr);
+  const char *zone = six ? memchr(host.ptr, '%', host.len) : NULL;
+  if (zone) host.len = (size_t)(zone - host.ptr);
+  if (host.len > most) host.len = most;
+  char *at = out;
+  if (six) *at++ = '[';
+  memcpy(at, host.ptr, host.len);
+  at += host.len;
+  if (six) *at++ = ']';
+  return (size_t)(at - out);
+}
+
+static size_t write_port(uint16_t port, char *out) {
+  *out = ':';
+  return 1 + tg_number_write_u64(port, out + 1);
+}
+
+size_t tg_origin_authority(const struct tg_origin *origin, char out[TG_ORIGIN_AUTHORITY]) {
   uint16_t usual = origin->secure ? 443 : 80;
-  if (origin->port && origin->port != usual && !tg_slice_starts(origin->host, TG_SLICE("unix:")))
-    n += snprintf(out + n, TG_ORIGIN_AUTHORITY - (size_t)n, ":%u", origin->port);
-  return (size_t)n;
+  if (is_unix(origin)) return write_host(TG_SLICE("localhost"), out);
+  size_t len = write_host(origin->host, out);
+  if (origin->port && origin->port != usual) len += write_port(origin->port, out + len);
+  return len;
+}
+
+size_t tg_origin_target(const struct tg_origin *origin, char out[TG_ORIGIN_AUTHORITY]) {
+  size_t len = write_host(origin->host, out);
+  return len + write_port(origin->port, out + len);
 }

@@ -38,4 +38,7 @@ struct tg_origin *tg_origin_copy(const struct tg_origin *origin);
 #define TG_ORIGIN_AUTHORITY 300
 size_t tg_origin_authority(const struct tg_origin *origin, char out[TG_ORIGIN_AUTHORITY]);
 
+/* The same for a CONNECT: always with the port. */
+size_t tg_origin_target(const struct tg_origin *origin, char out[TG_ORIGIN_AUTHORITY]);
+
 #endif

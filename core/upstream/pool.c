@@ -108,6 +108,7 @@ static struct tg_link_slot *make_slot(struct tg_link_pool *pool, uint64_t hash,
     free(slot);
     return NULL;
   }
+  if (origin->tls) tg_tls_context_hold(origin->tls);
   slot->hash = hash;
   slot->next = pool->buckets[hash % BUCKETS];
   pool->buckets[hash % BUCKETS] = slot;
@@ -120,6 +121,7 @@ static void leave_slot(struct tg_link_pool *pool, struct tg_link_slot *slot) {
   struct tg_link_slot **at = &pool->buckets[slot->hash % BUCKETS];
   while (*at != slot) at = &(*at)->next;
   *at = slot->next;
+  if (slot->origin->tls) tg_tls_context_release(slot->origin->tls);
   free(slot->origin);
   free(slot);
 }
@@ -157,10 +159,16 @@ static void on_drained(struct tg_stream *stream) {
 static void on_broken(struct tg_stream *stream, tg_status status) {
   struct tg_link *link = of_stream(stream);
   link->spoilt = true;
+  link->broken = status;
   if (link->events)
     link->events->broken(link, status);
   else
     tg_link_close(link);
+}
+
+static void on_secured(struct tg_stream *stream) {
+  struct tg_link *link = of_stream(stream);
+  if (link->events && link->events->secured) link->events->secured(link);
 }
 
 static void on_closed(struct tg_stream *stream) {
@@ -175,8 +183,11 @@ static void on_deadline(struct tg_wheel_node *node) {
   tg_link_close(TG_CONTAINER(node, struct tg_link, deadline));
 }
 
-static const struct tg_stream_events stream_events = {
-    .read = on_read, .drained = on_drained, .broken = on_broken, .closed = on_closed};
+static const struct tg_stream_events stream_events = {.read = on_read,
+                                                      .drained = on_drained,
+                                                      .broken = on_broken,
+                                                      .closed = on_closed,
+                                                      .secured = on_secured};
 
 /* ---- the life of a link ---- */
 
@@ -210,7 +221,6 @@ struct tg_link *tg_link_open(struct tg_link_pool *pool, const struct tg_origin *
   pool->stats.busy++;
   pool->stats.opened++;
   tg_list_append(&pool->busy, &link->order);
-  tg_stream_read_start(&link->stream);
   return link;
 }
 
