@@ -25,6 +25,7 @@ local objects = {
   ["lua/tidegate/_core/duplex.lua"] = {},
   ["lua/tidegate/_core/file.lua"] = {},
   ["lua/tidegate/_core/form.lua"] = {},
+  ["lua/tidegate/_core/http_response.lua"] = {},
   ["lua/tidegate/_core/parts.lua"] = {},
   ["lua/tidegate/_core/request.lua"] = { request = "tidegate.Request", out = "tidegate.Out" },
   ["lua/tidegate/_core/streams.lua"] = {},

@@ -62,29 +62,12 @@ local function place_of(request)
   return { host = host:match("^%[(.*)%]$") or host, path = request.path:match("^[^?]*"), secure = false }
 end
 
-local function cookie_field(client, request, given)
-  local out, seen = {}, {}
-  for _, name in ipairs(require("tidegate._pure.sorted_keys")(given or {})) do
-    local value = tostring(given[name])
-    if tostring(name):find("[%c ;=,]") or value:find("[%c;]") then
-      throw("bad_header", "tg.test: the cookie '" .. tostring(name):gsub("%c", "?") .. "' cannot be sent")
-    end
-    seen[tostring(name)] = true
-    out[#out + 1] = name .. "=" .. value
-  end
-  for _, cookie in ipairs(client.cookies and client.cookies:_for(place_of(request)) or {}) do
-    if not seen[cookie.name] then
-      out[#out + 1] = cookie.name .. "=" .. cookie.value
-    end
-  end
-  return out[1] and table.concat(out, "; ") or nil
-end
-
 -- One request and its answer; what a test that fails will show.
 local function send(client, request, opts)
   local requests, last = part("test_request"), { line = request.method .. " " .. request.path }
   core.testing.last = last
-  local cookies = not request.fields.cookie and cookie_field(client, request, opts.cookies) or nil
+  local cookies = not request.fields.cookie
+    and require("tidegate._core.cookie_field")("tg.test", client.cookies, place_of(request), opts.cookies) or nil
   local bytes = requests.bytes(request, cookies)
   local head, body, whole = core.testing.send(request.method, bytes, opts.stream or false)
   local res = part("test_answer").new(request, head, body, whole)

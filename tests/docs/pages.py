@@ -274,7 +274,7 @@ class Session:
     def save(self, block):
         path = self.cwd / block.words["file"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text)
+        path.write_text(self.real_port(block.text))
         if block.language == "json":
             json.loads(block.text)
         elif block.language == "ini":
@@ -319,6 +319,9 @@ class Session:
         (self.work / "routes").mkdir(exist_ok=True)
         self.server = Process(["tidegate", "dev", "--dir", str(self.work)], self.work, self.env)
 
+    def real_port(self, text):
+        return text.replace(f"http://{PORT}", f"http://127.0.0.1:{self.port}")
+
     def stop_server(self):
         if self.server:
             server, self.server = self.server, None
@@ -326,7 +329,7 @@ class Session:
 
     def start(self, block):
         self.stop_server()
-        lines = block.text.rstrip().split("\n")
+        lines = self.real_port(block.text).rstrip().split("\n")
         lines[-1] = "exec " + lines[-1].replace("./dev", str(self.work / "dev"))
         found = re.search(r"--dir[ =](\S+)", lines[-1])
         self.server_app = (self.cwd / found[1]).resolve() if found else self.cwd
@@ -346,7 +349,9 @@ class Session:
 
     def run_lua(self, block):
         path = self.folder / "block.lua"
-        path.write_text(block.text)
+        if f"http://{PORT}" in block.text:
+            self.need_server()
+        path.write_text(self.real_port(block.text))
         (self.work / "routes").mkdir(exist_ok=True)
         done = self.command("tidegate", "exec", path, "--dir", self.work)
         self.output = done.stdout

@@ -49,19 +49,26 @@ local function answers(err)
   return code == "http" or code == "group" and rawget(err, "status") ~= nil
 end
 
+-- The status of a failure that was on the other side of the gateway, or of too much to do.
+local function gateway_status(err)
+  local status = is_error(err) and rawget(err, "status")
+  return (status == 502 or status == 503 or status == 504) and status or nil
+end
+
 -- One error of several: {index=, err=} rows, or plain errors.
 function M.group(failures, place, what)
   table.sort(failures, function(a, b) return (a.index or 0) < (b.index or 0) end)
-  local lines, errors, http = {}, {}, nil
+  local lines, errors, http, status = {}, {}, nil, nil
   for i, failure in ipairs(failures) do
     errors[i] = failure.err
     lines[i] = (failure.index and "[" .. failure.index .. "] " or "") .. tostring(failure.err)
     http = http or answers(failure.err) and failure.err or nil
+    status = status or gateway_status(failure.err)
   end
   return core.error_new("group", #failures .. (what or " of the tasks failed") .. ": " .. table.concat(lines, "; "), {
     errors = errors,
     place = place,
-    status = http and rawget(http, "status") or nil,
+    status = http and rawget(http, "status") or status,
     detail = http and rawget(http, "detail") or nil,
     headers = http and rawget(http, "headers") or nil,
     traceback = tostring(rawget(errors[1], "traceback") or ""),

@@ -33,7 +33,7 @@ local internal = { handler = true, sync = true, calendar = true, random = true, 
 local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
-local later = { "http", "url", "metrics", "cache",
+local later = { "url", "metrics", "cache",
   "pg", "redis", "sqlite", "proxy", "sort",
 }
 

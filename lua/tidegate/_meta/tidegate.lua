@@ -145,6 +145,54 @@ local tg = {}
 ---@field retries integer
 ---@field refused integer requests that got no peer or no place
 
+---@class tidegate.http_client_options
+---@field base? string URL that is put before the paths of requests, which then go nowhere else
+---@field headers? table<string, any> of each request; a request may give others
+---@field cookies? boolean keep cookies (false)
+---@field auth? string[] {user, password}
+---@field bearer? string a token
+---@field timeout? number|tidegate.http_timeouts
+---@field redirects? integer|boolean
+---@field retry? integer|boolean
+---@field decompress? boolean
+---@field max_body? integer
+---@field unix? string
+---@field proxy? string
+---@field tls? { ca?: string, cert?: string, key?: string, name?: string, verify?: boolean, min?: string } PEM files:
+---   who is trusted (the system's store), our certificate and its key; the name to check (the URL's host); check the
+---   other side (true); "1.2" or "1.3"
+---@field limit? integer calls at the same time (100; 0: no limit); more wait for their turn, in order of coming
+---@field per_host? integer the same for each host and port (0: no limit)
+
+---@class tidegate.http_options
+---@field headers? table<string, any> header fields; a list is a field that comes again, `false` leaves one out
+---@field query? table<string, any> is added to the URL, encoded; a list is a name that comes again
+---@field json? any the body, as JSON; its content type is set
+---@field form? table<string, any> the body, as a form; its content type is set
+---@field files? table<string, table> files of a form: {filename=, type=, body=}, or a list of those; with `form` both
+---   are one multipart body
+---@field body? string|function|table the body as it stands; a function that returns the next piece, nil at the end; or
+---   what has `chunks`: `req`, another response, a stream
+---@field length? integer bytes of a body that comes in pieces; without it they are sent chunked
+---@field auth? string[] {user, password}
+---@field bearer? string a token
+---@field cookies? table<string, any> are sent besides those of the client
+---@field timeout? number|tidegate.http_timeouts seconds; a number is `total`; 0: no limit
+---@field redirects? integer|boolean how many to follow (5); 0 or false: none
+---@field retry? integer|boolean how often to try again what is idempotent (0)
+---@field idempotent? boolean may the request be made twice? As its method says
+---@field expect? boolean wait for `100 Continue` before the body
+---@field decompress? boolean take content codings off (true, unless `headers` say what to accept)
+---@field max_body? integer most bytes of `res:text()` and `res:json()` (64 MiB)
+---@field unix? string path of a unix socket to send the request to
+---@field proxy? string URL of a forward proxy
+
+---@class tidegate.http_timeouts
+---@field connect? number seconds until the connection is open, with looking up the name and TLS (10)
+---@field first_byte? number seconds from the request's end to the head of the response (60)
+---@field idle? number seconds without a byte of the body, in either direction (60)
+---@field total? number seconds for all of it, with redirects, retries and the body (300)
+
 ---@class tidegate.test_client_options
 ---@field headers? table<string, string|number> of each request; a request may give others
 ---@field cookies? boolean keep cookies (true)
@@ -293,7 +341,7 @@ function Condition:with(fn, ...) end
 end
 
 do
---- The cookies of a test client.
+--- The cookies of a client, of tg.http or tg.test.
 ---@class tidegate.CookieJar
 local CookieJar = {}
 
@@ -447,6 +495,110 @@ function FormFile:chunks(n) end
 --- is what a stranger says.
 ---@param path string a relative one begins at the application's folder
 function FormFile:save(path) end
+end
+
+do
+--- A client with settings of its own.
+---@class tidegate.HttpClient
+---@field cookies tidegate.CookieJar|nil
+local HttpClient = {}
+
+--- As `tg.http.request`. ⏸
+---@param opts tidegate.http_options with `method` (GET) and `url`
+---@return tidegate.HttpResponse
+function HttpClient:request(opts) end
+
+--- GET. ⏸
+---@param url string a path, where the client has a base
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function HttpClient:get(url, opts) end
+
+--- HEAD. ⏸
+---@param url string a path, where the client has a base
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function HttpClient:head(url, opts) end
+
+--- POST. ⏸
+---@param url string a path, where the client has a base
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function HttpClient:post(url, opts) end
+
+--- PUT. ⏸
+---@param url string a path, where the client has a base
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function HttpClient:put(url, opts) end
+
+--- PATCH. ⏸
+---@param url string a path, where the client has a base
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function HttpClient:patch(url, opts) end
+
+--- DELETE. ⏸
+---@param url string a path, where the client has a base
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function HttpClient:delete(url, opts) end
+
+--- OPTIONS. ⏸
+---@param url string a path, where the client has a base
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function HttpClient:options(url, opts) end
+end
+
+do
+--- The answer to a request of tg.http.
+---@class tidegate.HttpResponse
+---@field status integer
+---@field headers table<string, string> names in any case; of fields that came twice the values, a comma between
+---@field url string where it comes from, after redirects
+---@field method string of its request; after redirects, of the last one
+---@field version string "1.1" or "1.0"
+---@field cookies table<string, string> what its Set-Cookie fields set
+---@field trailers table<string, string>|nil fields that came after the body, once that was read
+local HttpResponse = {}
+
+--- The whole body, at most `max_body` bytes, else `too_large`. ⏸ It is kept, so that it can be asked for again.
+---@return string
+function HttpResponse:text() end
+
+--- The body as JSON, whatever its content type. ⏸ Raises `json` where it is none.
+---@return any
+function HttpResponse:json() end
+
+--- Iterates over the body as it comes, in pieces of any size: `for bytes in res:chunks() do`. ⏸ No more is read than
+--- is asked for. Raises `cut` where the body breaks off.
+---@return fun(): string|nil
+function HttpResponse:chunks() end
+
+--- Iterates over the lines of the body, without their ends. ⏸ Raises `too_large` past `opts.limit` bytes of one (64
+--- KiB).
+---@param opts? { limit?: integer }
+---@return fun(): string|nil
+function HttpResponse:lines(opts) end
+
+--- Iterates over server-sent events. ⏸
+---@return fun(): tidegate.ServerSentEvent|nil
+function HttpResponse:events() end
+
+--- Returns the response; where the status is 400 or more it raises `bad_status` instead, with it in `err.response`.
+--- Uncaught in a handler that is 502.
+---@return tidegate.HttpResponse
+function HttpResponse:ok() end
+
+--- All values of a header field, in their order.
+---@param name string
+---@return string[]
+function HttpResponse:all(name) end
+
+--- Lets go of the body: what is left of it is not read. At the end of the request, job or script that happens by
+--- itself.
+function HttpResponse:close() end
 end
 
 do
@@ -1290,6 +1442,68 @@ function fs.temp_dir(dir) end
 function fs.watch(path, opts) end
 
 tg.fs = fs
+end
+
+do
+---@class tidegate.http
+local http = {}
+
+--- Makes a client: its settings hold for each of its requests, unless those say otherwise. Clients that are made at the
+--- same line are one as to `limit` and `per_host`, in all loops and workers.
+---@param opts? tidegate.http_client_options
+---@return tidegate.HttpClient
+function http.client(opts) end
+
+--- Makes a request and returns its response when the head of it is there, whatever the status. ⏸
+--- Errors: `timeout` (`err.which` says of what), `refused`, `reset`, `closed`, `unreachable`, `not_found`, `tls`,
+--- `bad_reply`, `redirects`, `too_large`, `overload`.
+---@param opts tidegate.http_options with `method` (GET) and `url`
+---@return tidegate.HttpResponse
+function http.request(opts) end
+
+--- GET, as `tg.http.request`. ⏸
+---@param url string
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function http.get(url, opts) end
+
+--- HEAD, as `tg.http.request`. ⏸
+---@param url string
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function http.head(url, opts) end
+
+--- POST, as `tg.http.request`. ⏸
+---@param url string
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function http.post(url, opts) end
+
+--- PUT, as `tg.http.request`. ⏸
+---@param url string
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function http.put(url, opts) end
+
+--- PATCH, as `tg.http.request`. ⏸
+---@param url string
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function http.patch(url, opts) end
+
+--- DELETE, as `tg.http.request`. ⏸
+---@param url string
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function http.delete(url, opts) end
+
+--- OPTIONS, as `tg.http.request`. ⏸
+---@param url string
+---@param opts? tidegate.http_options
+---@return tidegate.HttpResponse
+function http.options(url, opts) end
+
+tg.http = http
 end
 
 do

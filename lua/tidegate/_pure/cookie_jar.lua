@@ -6,8 +6,9 @@ local parse_date = require "tidegate._pure.cookie_date"
 local M = {}
 
 local SIZE_MAX = 4096
+local OF_DOMAIN, OF_ALL = 180, 3000 -- cookies that are kept; past them the oldest go
 
---- The cookies of a test client.
+--- The cookies of a client, of tg.http or tg.test.
 --- @class tidegate.CookieJar
 local Jar = {}
 Jar.__index = Jar
@@ -120,6 +121,24 @@ function Jar:_put(cookie)
   self._count = self._count + 1
   cookie.number = old and old.number or self._count
   self._list[index or #self._list + 1] = cookie
+  if not index then
+    self:_bound(cookie.domain)
+  end
+end
+
+-- What other servers set does not grow without an end.
+function Jar:_bound(domain)
+  local count, oldest = 0, nil
+  for index, cookie in ipairs(self._list) do
+    if cookie.domain == domain then
+      count, oldest = count + 1, oldest or index
+    end
+  end
+  if count > OF_DOMAIN then
+    table.remove(self._list, oldest)
+  elseif #self._list > OF_ALL then
+    table.remove(self._list, 1)
+  end
 end
 
 --- Takes what an answer sets. For the client.

@@ -129,4 +129,21 @@ describe("a jar of cookies", function()
     assert.same({}, j:all())
     assert.same({ a = "1", b = "" }, cookie_jar.read({ "a=1; Path=/", "b=", "none" }))
   end)
+
+  it("are bounded, and the oldest go", function()
+    local j = jar()
+    for n = 1, 200 do
+      j:_store({ "c" .. n .. "=1" }, where("h"))
+    end
+    local all = j:all()
+    assert.equal(nil, all.c20)
+    assert.equal("1", all.c21)
+    assert.equal("1", all.c200)
+    for n = 1, 3100 do
+      j:_store({ "d=1" }, where("h" .. n))
+    end
+    assert.equal("d=1", sent(j, "h3100"))
+    assert.equal("", sent(j, "h50"))
+    assert.equal(3000, #j._list)
+  end)
 end)
