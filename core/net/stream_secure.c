@@ -54,7 +54,9 @@ static void deliver(struct tg_stream *stream) {
     size_t len = 0;
     tg_status status = tg_tls_read(tls, plain, sizeof plain, &len);
     if (status == TG_OK) {
+      bool last = !tls->cut && tg_tls_read_all(tls);
       stream->events->read(stream, TG_OK, tg_slice(plain, len));
+      if (last) break;
     } else if (status != TG_EAGAIN) {
       end_reading(stream, status);
       return;

@@ -251,6 +251,10 @@ tg_status tg_tls_keep_fresh(struct tg_tls *tls) {
   return status;
 }
 
+bool tg_tls_read_all(const struct tg_tls *tls) {
+  return !tls->fresh.len && !tg_buffer_size(&tls->in) && !SSL_pending(tls->ssl);
+}
+
 bool tg_tls_unread(const struct tg_tls *tls) {
   return tg_buffer_size(&tls->in) || tls->fresh.len || SSL_has_pending(tls->ssl);
 }

@@ -70,6 +70,9 @@ void tg_tls_end(struct tg_tls *tls);
 /* Keeps what was not used of `fresh`. */
 TG_MUST_CHECK tg_status tg_tls_keep_fresh(struct tg_tls *tls);
 
+/* Has all been decrypted that has come, so that another read would only say TG_EAGAIN? */
+bool tg_tls_read_all(const struct tg_tls *tls);
+
 /* Have bytes come that nobody has got yet? */
 bool tg_tls_unread(const struct tg_tls *tls);
 

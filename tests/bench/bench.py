@@ -3,7 +3,7 @@
 
 usage: bench.py [--quick] [--json] [--only NAME[,NAME]] [--rounds N] [--seconds S] [--binary PATH]
 
-NAME: json pipelined param declared static stall idle start files edit tasks
+NAME: json pipelined param tls declared static stall idle start files edit tasks
 
 What counts is CPU time per request of the server's whole process tree, as a ratio within one run: machines differ and
 the load generator is full before a good server is. Every round loads each server once, in turn, and medians are
@@ -160,14 +160,17 @@ class Bench:
         if not shutil.which("nginx") and not os.path.exists("/usr/sbin/nginx") or not os.path.exists(f"{modules}/ngx_http_lua_module.so"):
             say("bench: no nginx with its Lua module here; the peer is left out")
             return None
-        port, folder = free_port(), self.work / "nginx"
+        port, tls_port, folder = free_port(), free_port(), self.work / "nginx"
         folder.mkdir()
+        self.make_certificate(folder)
         cpath = ";".join(sorted({os.path.dirname(p) + "/?.so" for p in glob.glob("/usr/lib/*/lua/5.1/cjson.so")}))
         text = (HERE / "nginx.conf.in").read_text()
-        for key, value in {"@MODULES@": modules, "@DIR@": str(folder), "@PORT@": str(port), "@CPATH@": cpath}.items():
+        for key, value in {"@MODULES@": modules, "@DIR@": str(folder), "@PORT@": str(port), "@TLS_PORT@": str(tls_port), "@CPATH@": cpath}.items():
             text = text.replace(key, value)
         (folder / "nginx.conf").write_text(text)
-        return Process("nginx+Lua", [shutil.which("nginx") or "/usr/sbin/nginx", "-p", folder, "-c", folder / "nginx.conf"], port)
+        nginx = Process("nginx+Lua", [shutil.which("nginx") or "/usr/sbin/nginx", "-p", folder, "-c", folder / "nginx.conf"], port)
+        nginx.tls_port = tls_port
+        return nginx
 
     def make_tidegate(self, app, loops=1, pinned=True, verb="run", more=()):
         port = free_port()
@@ -175,24 +178,66 @@ class Bench:
                  "--pid-file", self.work / f"tidegate-{port}.pid", *more]
         return Process("tidegate", words, port, pinned)
 
+    @staticmethod
+    def make_certificate(folder):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / "server.key",
+                        "-out", folder / "server.pem"], check=True, capture_output=True)
+
+    def make_secured(self):
+        """The same application on a plain port and one with TLS, with nginx's key where there is an nginx."""
+        app, port, tls_port = self.work / "tls-app", free_port(), free_port()
+        shutil.copytree(HERE / "app", app)
+        if self.nginx:
+            for name in ("server.pem", "server.key"):
+                shutil.copy(self.work / "nginx" / name, app / name)
+        else:
+            self.make_certificate(app)
+        (app / "tidegate.lua").write_text(
+            'return { log = { access = "off" }, listen = { "127.0.0.1:%d", { "127.0.0.1:%d", '
+            'tls = { cert = "server.pem", key = "server.key" } } } }' % (port, tls_port))
+        server = Process("tidegate", [self.options.binary, "run", "--dir", app, "--loops", 1,
+                                      "--pid-file", self.work / f"tidegate-{port}.pid"], port)
+        server.tls_port = tls_port
+        return server
+
     def row(self, what, target, reached, **figures):
         self.rows.append({"what": what, "figures": figures, "target": target, "reached": None if reached is None else bool(reached)})
 
     # load
 
     def load(self, server, path, script=None, connections=CONNECTIONS):
+        if script == "tls":
+            return self.wrk(server, f"https://127.0.0.1:{server.tls_port}{path}", None, connections)
+        if script == "handshakes":
+            return self.handshakes(server)
+        return self.wrk(server, f"http://127.0.0.1:{server.port}{path}", script, connections)
+
+    def handshakes(self, server):
+        """CPU of the server for a full handshake, and how many came a second."""
+        words = ["taskset", "-c", LAST_CPU, "openssl", "s_time", "-connect", f"127.0.0.1:{server.tls_port}", "-new", "-time", str(self.seconds)]
+        pids = server.pids()
+        before = cpu_ns(pids)
+        start = time.monotonic()
+        clients = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(4)]
+        said = [client.communicate()[0] for client in clients]
+        took, used = time.monotonic() - start, cpu_ns(pids) - before
+        count = sum(int(re.search(r"(\d+) connections in [\d.]+ real seconds", text)[1]) for text in said)
+        return used / 1000 / max(count, 1), count / took
+
+    def wrk(self, server, url, script, connections):
         words = ["taskset", "-c", LAST_CPU, "wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--latency"]
         if script:
             words += ["-s", str(script)]
         pids = server.pids()
         before = cpu_ns(pids)
-        out = subprocess.run(words + [f"http://127.0.0.1:{server.port}{path}"], capture_output=True, text=True, check=False).stdout
+        out = subprocess.run(words + [url], capture_output=True, text=True, check=False).stdout
         used = cpu_ns(pids) - before
         count = int(re.search(r"(\d+) requests in", out)[1])
         bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
         broken = re.search(r"Socket errors: (.*)", out)
         if bad or broken:
-            say(f"bench: {server.name} {path}: {bad[0] if bad else ''} {broken[0] if broken else ''}")
+            say(f"bench: {server.name} {url}: {bad[0] if bad else ''} {broken[0] if broken else ''}")
         return used / 1000 / max(count, 1), float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
     def compare(self, path, servers, script=None, connections=CONNECTIONS):
@@ -233,6 +278,12 @@ class Bench:
 
     def param(self):
         self.throughput("path parameter + JSON", "/users/42", [("nginx+Lua", 0.85)], False)
+
+    def tls(self):
+        """The load is named by the script's place: with TLS, or handshakes alone."""
+        secured = self.make_secured()
+        self.throughput("TLS, JSON, keep-alive, 64 connections: CPU per request", "/json", [("nginx+Lua", 1.0)], False, "tls", secured)
+        self.throughput("TLS, full handshakes, P-256: CPU per handshake", "/json", [("nginx+Lua", round(1 / 0.95, 3))], False, "handshakes", secured)
 
     # declarations
 
@@ -506,7 +557,7 @@ def table(rows):
     return "\n".join(out)
 
 
-NAMES = ["json", "pipelined", "param", "declared", "static", "stall", "idle", "start", "files", "edit", "tasks"]
+NAMES = ["json", "pipelined", "param", "tls", "declared", "static", "stall", "idle", "start", "files", "edit", "tasks"]
 
 
 def main():
