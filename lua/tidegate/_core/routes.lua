@@ -2,6 +2,7 @@
 
 local route_key = require("tidegate._pure.route_key")
 local options = require("tidegate._pure.websocket_options")
+local sorted_keys = require("tidegate._pure.sorted_keys")
 local spec_check = require("tidegate._pure.spec")
 local suggest = require("tidegate._pure.suggest")
 
@@ -134,15 +135,8 @@ function M.expand(path, value, bad)
   elseif debug.getmetatable(value) == Declared then
     return value.list, defaults
   end
-  local keys = {}
-  for key in pairs(value) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys, function(a, b)
-    return tostring(a) < tostring(b)
-  end)
   local wrong = false
-  for _, key in ipairs(keys) do
+  for _, key in ipairs(sorted_keys(value)) do
     local item = value[key]
     if not route_key.is_route(key) then
       if key == "websocket" then

@@ -163,17 +163,27 @@ local function check_pattern(data, what)
   data.compiled_pattern = pattern
 end
 
-local function check_together(data, what)
-  exclude(data, what, "min", "gt")
-  exclude(data, what, "max", "lt")
-  order(data, what, "min", "max")
-  order(data, what, "gt", "lt")
-  order(data, what, "min_len", "max_len")
-  order(data, what, "min_size", "max_size")
-  if data.pattern then
-    check_pattern(data, what)
-  end
-end
+-- The options that say something together, by where they are options at all.
+local together = {
+  [numeric] = function(data, what)
+    exclude(data, what, "min", "gt")
+    exclude(data, what, "max", "lt")
+    order(data, what, "min", "max")
+    order(data, what, "gt", "lt")
+  end,
+  [textual] = function(data, what)
+    order(data, what, "min_len", "max_len")
+    if data.pattern then
+      check_pattern(data, what)
+    end
+  end,
+  [counted] = function(data, what)
+    order(data, what, "min_len", "max_len")
+  end,
+  [M.options.file] = function(data, what)
+    order(data, what, "min_size", "max_size")
+  end,
+}
 
 local function make(data)
   return setmetatable({ [DATA] = data }, Node)
@@ -236,7 +246,10 @@ function M.new(data, opts, what)
   if opts ~= nil then
     take_options(data, opts, what)
   end
-  check_together(data, what)
+  local check_together = together[M.options[data.kind]]
+  if check_together then
+    check_together(data, what)
+  end
   if data.default ~= nil then
     check_default(data, what)
   end
@@ -308,7 +321,7 @@ local function read_fields(fields)
       misuse(("S.obj: the field '%s' is there twice"):format(name))
     end
     seen[name] = true
-    out[#out + 1] = { name, M.as(node, "S.obj: the field '" .. name .. "'") }
+    out[#out + 1] = { name, M.is(node) and node or M.as(node, "S.obj: the field '" .. name .. "'") }
   end
   if fields[1] == nil then
     for _, name in ipairs(sorted_keys(fields)) do
