@@ -37,16 +37,16 @@ static uint64_t hash_file(uint64_t hash, const char *path, struct tg_slice sourc
   return hash_slice(hash_slice(hash, tg_slice_cstr(path)), source);
 }
 
-/* Fills `data` up to `len` and one byte more, which shows that the file has grown. */
+/* Fills `data`, and asks for one byte more, which shows that the file has grown. What is short by
+ * that byte alone is the end: it is not asked for again. */
 static ssize_t read_all(int fd, char *data, size_t len) {
   size_t done = 0;
-  while (done < len) {
-    ssize_t n = read(fd, data + done, len - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return -errno;
-    if (n == 0) break;
-    done += (size_t)n;
-  }
+  ssize_t n;
+  do {
+    n = read(fd, data + done, len + 1 - done);
+    if (n < 0 && errno != EINTR) return -errno;
+    if (n > 0) done += (size_t)n;
+  } while (n < 0 || (n > 0 && done < len));
   return (ssize_t)done;
 }
 
@@ -65,7 +65,7 @@ static tg_status read_file(const struct tg_source_file *file, struct tg_arena *m
   char *data = status ? NULL : tg_arena_alloc(memory, len + 1);
   if (!status && !data) status = TG_ENOMEM;
   if (!status) {
-    ssize_t n = read_all(fd, data, len + 1);
+    ssize_t n = read_all(fd, data, len);
     if (n < 0)
       status = (tg_status)n;
     else if ((size_t)n != len)

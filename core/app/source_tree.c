@@ -116,13 +116,16 @@ static void visit_folder(struct tg_source_tree *tree, const struct level *outer,
   walk(tree, &level);
 }
 
-static void visit(struct tg_source_tree *tree, const struct level *level, const char *name) {
+static void visit(struct tg_source_tree *tree, const struct level *level,
+                  const struct dirent *row) {
+  const char *name = row->d_name;
   bool is_group = level->kind == TG_FILE_ROUTE && strcmp(name, "_group.lua") == 0;
   if (name[0] == '.' || (level->kind == TG_FILE_ROUTE && name[0] == '_' && !is_group)) return;
   char *full = print("%s/%s", level->full, name);
   char *path = print("%s/%s", level->path, name);
   struct stat st;
-  bool is_link = note_link(tree, full), wanted = is_wanted(level->kind, name);
+  bool may_link = row->d_type == DT_LNK || row->d_type == DT_UNKNOWN;
+  bool is_link = may_link && note_link(tree, full), wanted = is_wanted(level->kind, name);
   if (stat(full, &st) != 0) {
     int error = errno;
     /* gone since it was listed, or a broken link that no rule would have read */
@@ -156,7 +159,7 @@ static void walk(struct tg_source_tree *tree, const struct level *level) {
       tg_source_tree_fault(tree, level->path, "more than %d files", FILES_MAX);
       break;
     }
-    visit(tree, level, row->d_name);
+    visit(tree, level, row);
   }
   closedir(stream);
 }
