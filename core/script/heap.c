@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define REGION (1024u * 1024)
-#define LARGE                                                                            \
-  (2 * 1024u * 1024)     /* a page of the larger kind; what a heap of some size grows by \
-                          */
-#define CARVED     4096u /* bytes that are carved at once */
-#define DIRTY_MOST 96u   /* spare slabs whose pages are kept: the next wave of garbage needs them */
+#define REGION     (1024u * 1024)
+#define LARGE      (2u * 1024 * 1024) /* a huge page */
+#define GROWN      (4u * 1024 * 1024) /* from here on a heap grows by these */
+#define CARVED     4096u              /* bytes that are carved at once */
+#define DIRTY_MOST 96u /* spare slabs whose pages are kept: the next wave of garbage needs them */
 
 struct tg_heap_region {
   struct tg_heap_region *older;
@@ -31,6 +30,7 @@ void tg_heap_init(struct tg_heap *heap) {
   tg_list_init(&heap->spare);
   heap->dirty = 0;
   heap->regions = NULL;
+  heap->mapped = 0;
 }
 
 void tg_heap_deinit(struct tg_heap *heap) {
@@ -54,12 +54,13 @@ static char *map_aligned(size_t size, size_t align) {
   return all + before;
 }
 
-/* A heap that has filled two regions goes on in steps that the kernel can give at once: 512 faults
- * cost more than the few pages that may stay unused. */
+/* A heap that has grown goes on in steps that the kernel can give at once: 512 faults cost more
+ * than the few pages that may stay unused. A small state has a slab of nearly every class, and few
+ * pages of each. */
 static bool add_region(struct tg_heap *heap) {
   struct tg_heap_region *region = malloc(sizeof *region);
   if (!region) return false;
-  bool large = heap->regions && heap->regions->older;
+  bool large = heap->mapped >= GROWN;
   size_t size = large ? LARGE : REGION;
   region->begin = region->fresh = map_aligned(size, large ? LARGE : TG_HEAP_SLAB);
   if (!region->begin) {
@@ -70,6 +71,7 @@ static bool add_region(struct tg_heap *heap) {
   region->end = region->begin + size;
   region->older = heap->regions;
   heap->regions = region;
+  heap->mapped += size;
   return true;
 }
 

@@ -39,6 +39,7 @@ struct tg_heap {
   struct tg_list spare;                     /* empty slabs; their first page is there */
   unsigned dirty;                           /* so many of them, the first ones, have all pages */
   struct tg_heap_region *regions;           /* what slabs are cut from; the newest first */
+  size_t mapped;                            /* bytes of them */
   struct tg_heap_slab none;                 /* without a piece */
 };
 
