@@ -146,7 +146,7 @@ static tg_status need(struct tg_groups *groups, struct tg_slice name, struct tg_
   (*group)->since = UINT64_MAX;
   pthread_mutex_lock(&groups->lock);
   memmove(&groups->list[place + 1], &groups->list[place],
-          (groups->count - place) * sizeof *groups->list);
+          (groups->count - place) * sizeof(struct tg_group *));
   groups->list[place] = *group;
   groups->count++;
   pthread_mutex_unlock(&groups->lock);

@@ -224,7 +224,8 @@ void tg_health_follow(struct tg_group *group, struct tg_loop *home) {
 void tg_health_free(struct tg_health *health) {
   if (!health) return;
   tg_timer_stop(&health->loop->timers, &health->timer);
-  while (!tg_list_empty(&health->checks))
-    check_free(TG_CONTAINER(health->checks.next, struct check, link));
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&health->checks)))
+    check_free(TG_CONTAINER(link, struct check, link));
   free(health);
 }

@@ -60,7 +60,7 @@ static void entry_drop(struct tg_group *group, size_t place) {
   TG_CHECK(!entry->discovery);
   group->entry_count--;
   memmove(&group->entries[place], &group->entries[place + 1],
-          (group->entry_count - place) * sizeof *group->entries);
+          (group->entry_count - place) * sizeof(struct tg_roster_entry *));
   free(entry->found);
   free(entry);
 }

@@ -82,9 +82,9 @@ static void swap(struct tg_group *group, struct list *list, struct tg_rules *rul
 
 tg_status tg_roster_list_put(struct tg_group *group, struct tg_rules *rules,
                              const struct tg_roster_row *rows, size_t count) {
-  struct list list = {.peers = calloc(count + 1, sizeof *list.peers),
-                      .chosen = calloc(count + 1, sizeof *list.chosen),
-                      .seats = calloc(count + 1, sizeof *list.seats)};
+  struct list list = {.peers = calloc(count + 1, sizeof(struct tg_peer *)),
+                      .chosen = calloc(count + 1, sizeof(struct tg_peer *)),
+                      .seats = calloc(count + 1, sizeof(struct tg_balance_seat *))};
   tg_status status = list.peers && list.chosen && list.seats ? TG_OK : TG_ENOMEM;
   for (size_t i = 0; i < count && status == TG_OK; i++)
     status = list_add(&list, group, rules, &rows[i]);
