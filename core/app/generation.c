@@ -186,6 +186,7 @@ struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_h
                                    struct tg_loop *loop, enum tg_role role, unsigned index,
                                    struct tg_starting *starting, char **error) {
   struct tg_load_errors errors = {0};
+  tg_upstream_list_serve(generation, loop);
   struct tg_vm *vm = load_vm(generation, host, loop, role, index, false, NULL, &errors);
   if (vm && !start_vm(vm, starting, &errors)) {
     tg_generation_free_vm(vm);

@@ -10,6 +10,7 @@
 #include "app/builder.h"
 #include "app/process.h"
 #include "app/tls_sites.h"
+#include "app/upstream_list.h"
 #include "app/watchdog.h"
 #include "base/check.h"
 #include "loop/thread.h"
@@ -90,6 +91,7 @@ void tg_loop_thread_retire(struct tg_loop_thread *thread, struct tg_generation *
 }
 
 static void serve(struct tg_loop_thread *thread, struct tg_generation *generation) {
+  tg_upstream_list_serve(generation, &thread->loop);
   tg_vm_serve(generation->vms[thread->loop.index]);
 }
 

@@ -13,6 +13,7 @@
 #include "net/tls_clients.h"
 #include "script/error.h"
 #include "script/vm.h"
+#include "upstream/pool.h"
 
 enum kind { SECONDS, COUNT, SHARE, FLAG, TEXT };
 
@@ -208,6 +209,12 @@ void tg_upstream_list_read(lua_State *L, int config, struct tg_generation *gener
     lua_settop(L, group - 1);
   }
   lua_pop(L, 1);
+}
+
+void tg_upstream_list_serve(const struct tg_generation *generation, struct tg_loop *loop) {
+  const struct tg_config *config = &generation->config;
+  if (config->upstream_count) /* without memory by the defaults */
+    (void)!tg_link_pool_configure(loop, &config->settings, generation->number);
 }
 
 void tg_upstream_list_deinit(struct tg_config *config) {

@@ -10,6 +10,10 @@
  * generation's arena. For the protected part of a build: throws. */
 void tg_upstream_list_read(lua_State *L, int config, struct tg_generation *generation);
 
+/* Has the calls of a loop, whose thread this is, go by the settings of a generation (its dns part
+ * above all), where that has upstreams. */
+void tg_upstream_list_serve(const struct tg_generation *generation, struct tg_loop *loop);
+
 void tg_upstream_list_deinit(struct tg_config *config);
 
 #endif
