@@ -320,9 +320,11 @@ static void configure(lua_State *L, struct tg_vm *vm) {
     tg_error_throw(L, "out_of_memory", "tg.http: no memory");
 }
 
-/* start(spec) -> call: begins; what comes of it, http_head tells. */
+/* start(spec) -> call: begins; what comes of it, http_head tells. Nothing is asked of anybody by a
+ * task that could not wait for the answer. */
 static int l_start(lua_State *L) {
   struct tg_vm *vm = tg_vm_of(L);
+  tg_op_begin(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   configure(L, vm);

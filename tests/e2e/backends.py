@@ -3,7 +3,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import threading
@@ -38,11 +37,6 @@ def answer(body=b"ok", status="200 OK", fields=()):
     fields = fields.items() if isinstance(fields, dict) else fields
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *(f"{k}: {v}" for k, v in fields)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
-
-
-def reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 class Backend:

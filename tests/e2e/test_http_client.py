@@ -1,6 +1,7 @@
 """tg.http: requests of other servers, from scripts, handlers of loops and workers. The other side is scripted where it
 has to misbehave, else nginx and Caddy."""
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from backends import HAS_CADDY, HAS_NGINX, Backend, Caddy, Nginx, answer, free_port, reset
-from harness import DEADLINE, SLOW, Conn, Server, command, request, until
+from backends import HAS_CADDY, HAS_NGINX, Backend, Caddy, Nginx, answer, free_port
+from harness import DEADLINE, Conn, Server, command, request, until, write_app
 
 PRELUDE = """
 local tg = require "tidegate"
@@ -93,7 +94,7 @@ METHODS = """
 """
 
 
-@pytest.mark.parametrize("where", ["script", "loop", "worker", "on_start", "background"])
+@pytest.mark.parametrize("where", ["script", "loop", "worker", "on_start", "background", "test"])
 def test_methods_work_everywhere(folder, where):
     def reply(asked, sock):
         if asked.method == "HEAD":
@@ -106,6 +107,16 @@ def test_methods_work_everywhere(folder, where):
         talk = PRELUDE + f"local function talk() {code} end\n"
         if where == "script":
             assert run(folder, None, talk + "print(talk())") == [expected]
+            return
+        if where == "test":
+            write_app(folder, {"routes/index.lua": talk + 'return { ["GET /"] = function() return talk() end }',
+                               "tests/x_spec.lua": talk + f"""
+              it("asks", function()
+                assert.equal("{expected}", talk())
+                assert.equal("{expected}", tg.test.get("/"):text())
+              end)"""})
+            done = command("test", "--dir", folder)
+            assert done.returncode == 0, done.stdout + done.stderr
             return
         files = {"routes/index.lua": talk + f"""
           return {{ ["GET /"] = {{ blocking = {str(where == "worker").lower()}, run = function() return talk() end }},
@@ -288,6 +299,61 @@ def test_C3_a_new_connection_that_is_closed_is_no_stale_one(folder):
         assert out == ["closed\t502"] and len(backend.asked) == 1
 
 
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+class Crowd:
+    """A backend that counts how many of its answers are under way at once."""
+
+    def __init__(self):
+        self.now, self.most, self.lock, self.go = 0, 0, threading.Lock(), threading.Event()
+
+    def reply(self, asked, sock):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        threading.Event().wait(0.02)
+        with self.lock:
+            self.now -= 1
+        return answer()
+
+
+@pytest.mark.parametrize("limit", ["limit = 3", "per_host = 3, limit = 0"])
+def test_C1_limits_count_over_all_loops_and_workers(limit):
+    crowd = Crowd()
+    with Backend(crowd.reply) as backend:
+        route = PRELUDE + f"""
+          local client = http.client{{ {limit} }}
+          local function many() return #tg.map({{ 1, 2, 3, 4, 5, 6 }}, function()
+            return client:get("{backend.url}"):text() end) .. "" end
+          return {{ ["GET /"] = many, ["GET /worker"] = {{ blocking = true, run = many }} }}"""
+        with Server({"routes/index.lua": route}, loops=2) as server:
+            targets = ["/", "/worker"] * 4
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(server.connect()) for _ in targets]
+                for client, target in zip(clients, targets):
+                    client.send(request(target=target))
+                assert [client.response().body for client in clients] == [b"6"] * len(clients)
+        assert len(backend.asked) == 48 and crowd.most <= 3
+
+
+def test_a_turn_that_does_not_come(folder):
+    """A deadline ends the waiting, and what waited has asked nobody."""
+    with Backend(silent) as backend:
+        out = run(folder, backend, """
+          local client = http.client{ limit = 1 }
+          local first = tg.spawn(function() return client:get(BASE .. "/first") end)
+          tg.yield()
+          print(fails(tg.timeout, 0.05, client.get, client, BASE .. "/second").code)
+          local err = fails(client.get, client, BASE .. "/third", { timeout = 0.05 })
+          print(err.code, err.which, err.status)
+          first:cancel()
+          print(fails(client.get, client, BASE .. "/fourth", { timeout = { first_byte = 0.05 } }).which)
+        """)
+        assert out == ["timeout", "timeout\ttotal\t504", "first_byte"]
+        assert [asked.target for asked in backend.asked] == ["/first", "/fourth"]
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +442,15 @@ def test_O2_a_client_that_goes_away_ends_the_call(blocking):
                 client.send(request())
                 until(lambda: backend.open == 1)
             until(lambda: backend.open == 0, what="the connection to be closed")
+
+
+def test_the_body_of_the_request_goes_on_as_it_comes():
+    with Backend(echo) as backend:
+        route = PRELUDE + f"""return {{ ["POST /"] = {{ stream_body = true, max_body = 100000000, run = function(req)
+          return #http.post("{backend.url}", {{ body = req }}):json().body .. "" end }} }}"""
+        with Server({"routes/index.lua": route}) as server:
+            assert server.ask("/", "POST", body=b"x" * 3000000).body == b"3000000"
+        assert backend.asked[0].header("transfer-encoding") == "chunked"
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
@@ -506,7 +581,7 @@ def test_calls_outside_of_tasks_and_in_atomic(folder):
           local res = http.get(BASE)
           print(fails(tg.atomic, function() res:text() end).code, #res:text() > 0)
         """)
-    assert out == ["yield_in_atomic", "yield_in_atomic\ttrue"]
+        assert out == ["yield_in_atomic", "yield_in_atomic\ttrue"] and len(backend.asked) == 1
 
 
 def test_a_response_is_read_by_one_task(folder):

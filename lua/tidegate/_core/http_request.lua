@@ -159,7 +159,6 @@ local function aim(client, spec, request)
   spec.target = url.target
   spec.host, spec.port, spec.secure = url.host, url.port, url.secure
   if url.secure then
-    core.error_throw("not_available", M.label(request) .. ": https is not available in this version")
     local tls = client.tls or default_tls()
     spec.tls, spec.tls_name = tls.context, tls.name or url.host
   end
