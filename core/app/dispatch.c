@@ -13,6 +13,8 @@
 #include "app/watchdog.h"
 #include "app/worker.h"
 #include "app/worker_job.h"
+#include "base/check.h"
+#include "bind/forward.h"
 #include "bind/handler.h"
 #include "script/job.h"
 
@@ -20,6 +22,10 @@ void tg_dispatch_exchange(struct tg_exchange *exchange) {
   struct tg_generation *generation = exchange->routing->owner;
   struct tg_process *process = generation->process;
   int pool = exchange->route->pool;
+  if (TG_UNLIKELY(exchange->route->forward)) {
+    tg_forward_start(exchange, exchange->route->forward);
+    return;
+  }
   if (pool >= 0) {
     tg_worker_pool_submit(process->pools[pool], generation, exchange);
     return;

@@ -334,6 +334,8 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
   process.host.groups = tg_groups_new(process.host.log, NULL);
   TG_CHECK(process.host.log && process.host.shared && process.host.gates &&
            process.host.tls_clients && process.host.groups);
+  tg_forwarder_init(&process.forwarder, process.host.log, process.host.groups);
+  process.host.forwarder = &process.forwarder;
   if (isatty(STDERR_FILENO))
     tg_log_set_form(process.host.log, getenv("NO_COLOR") ? TG_LOG_READABLE : TG_LOG_COLOUR);
   TG_CHECK(tg_loop_init(&process.control, 0) == TG_OK);

@@ -15,6 +15,7 @@
 #include "app/worker_pool.h"
 #include "net/address.h"
 #include "server/server.h"
+#include "upstream/forward_order.h"
 
 #define TG_POOLS_MAX 32
 
@@ -36,7 +37,8 @@ struct tg_process {
   int main_pid; /* of the process that signals go to: the supervisor's, else our own */
   struct tg_settings settings;
   struct tg_host host;
-  struct tg_log *access_log; /* NULL: off */
+  struct tg_forwarder forwarder; /* host.forwarder */
+  struct tg_log *access_log;     /* NULL: off */
   struct tg_shutdown *shutdown;
   struct tg_loop control; /* the main thread's */
   struct tg_loop_thread **loops;

@@ -46,7 +46,7 @@ static struct tg_slice put(char **at, struct tg_slice bytes) {
 static struct tg_crossing_answer *copy_answer(const struct tg_answer *answer,
                                               enum tg_crossing_kind kind) {
   bool whole = kind == TG_CROSSING_WHOLE;
-  size_t total = answer->content_type.len + (whole ? answer->body.len : 0);
+  size_t total = answer->content_type.len + answer->date.len + (whole ? answer->body.len : 0);
   for (size_t i = 0; i < answer->field_count; i++)
     total += answer->fields[i].name.len + answer->fields[i].value.len;
   struct tg_crossing_answer *copy;
@@ -59,6 +59,7 @@ static struct tg_crossing_answer *copy_answer(const struct tg_answer *answer,
   copy->answer = *answer;
   copy->answer.fields = copy->fields;
   copy->answer.content_type = put(&at, answer->content_type);
+  copy->answer.date = put(&at, answer->date);
   for (size_t i = 0; i < answer->field_count; i++) {
     copy->fields[i].name = put(&at, answer->fields[i].name);
     copy->fields[i].value = put(&at, answer->fields[i].value);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "bind/forward.h"
 #include "bind/handler.h"
 #include "http/response.h"
 
@@ -152,7 +153,9 @@ static void begin_in_worker(struct tg_rehearsal_guest *guest, struct tg_vm *vm, 
 static void handle(struct tg_exchange *exchange) {
   struct tg_rehearsal_request *request = of(exchange);
   struct tg_rehearsal *rehearsal = request->guest.rehearsal;
-  if (exchange->route->pool >= 0) {
+  if (exchange->route->forward) {
+    tg_forward_start(exchange, exchange->route->forward);
+  } else if (exchange->route->pool >= 0) {
     request->guest.begin = begin_in_worker;
     tg_rehearsal_admit(rehearsal, &request->guest);
   } else {

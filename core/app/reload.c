@@ -10,6 +10,7 @@
 #include "app/builder.h"
 #include "app/dev_pages.h"
 #include "app/dispatch.h"
+#include "app/forward_rules.h"
 #include "app/loop_thread.h"
 #include "app/process.h"
 #include "app/tls_sites.h"
@@ -36,6 +37,7 @@ void tg_reload_publish(struct tg_process *process, struct tg_generation *generat
                       generation->config.upstream_count, generation->number))
     tg_process_say(process, TG_LOG_ERROR, "not all upstreams could be changed: no memory", NULL,
                    NULL);
+  tg_forward_rules_resolve(generation, process->host.forwarder);
   for (unsigned i = 0; i < process->loop_count; i++) {
     generation->vms[i]->loop = &process->loops[i]->loop;
     generation->vms[i]->watch = &process->loops[i]->stall.watch;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/forward_rules.h"
 #include "app/tls_list.h"
 #include "app/upstream_list.h"
 #include "base/check.h"
@@ -154,6 +155,15 @@ static uint32_t read_methods(lua_State *L, int item) {
   return any ? TG_METHOD_ANY : methods;
 }
 
+/* After its parameters are known. */
+static void read_forward(lua_State *L, int item, struct tg_generation *generation,
+                         struct tg_route *route) {
+  lua_getfield(L, item, "forward");  // .. forward
+  if (lua_istable(L, -1))
+    route->forward = tg_forward_rules_read(L, lua_gettop(L), route, &generation->arena);
+  lua_pop(L, 1);
+}
+
 static void read_route(lua_State *L, int item, struct tg_generation *generation,
                        struct tg_route *route) {
   struct tg_arena *arena = &generation->arena;
@@ -233,6 +243,7 @@ void tg_route_list_build(lua_State *L, int app, int errors, struct tg_generation
     lua_getfield(L, item, "builtin");
     if (!lua_toboolean(L, -1)) generation->own_count = id + 1;
     add_to_tree(L, item, errors, generation, id);
+    read_forward(L, item, generation, &generation->routes[id]);
     lua_settop(L, item - 1);
   }
   generation->route_count = count;

@@ -64,7 +64,8 @@
   T("dns.servers",     dns_servers,     1024,  "Name servers as addresses with or without a port, asked in this order; default: those of dns.resolv_conf.") \
   T("dns.search",      dns_search,      1024,  "Domains that are tried after a short name; default: those of dns.resolv_conf.") \
   T("dns.hosts",       dns_hosts,       512,   "The hosts file; default: /etc/hosts.") \
-  T("dns.resolv_conf", dns_resolv_conf, 512,   "Where servers, search domains and ndots are read; default: /etc/resolv.conf.")
+  T("dns.resolv_conf", dns_resolv_conf, 512,   "Where servers, search domains and ndots are read; default: /etc/resolv.conf.") \
+  T("trusted_proxies", trusted_proxies, 1024,  "Addresses and networks whose X-Forwarded-* and Forwarded are believed, or unix; default: nobody's.")
 // clang-format on
 
 struct tg_settings {

@@ -41,6 +41,7 @@ typedef int tg_status;
   X(CUT, -6041, "cut", 502, "the body broke off")                                     \
   X(PROXY, -6043, "proxy", 502, "the forward proxy opens no tunnel")                  \
   X(BAD_REPLY, -6042, "bad_reply", 502, "the reply is malformed")                     \
+  X(LOOP, -6033, "loop_detected", 508, "the request has come through here before")     \
   X(SCRIPT, -6018, "script", 500, "the script failed")                                \
   X(NO_NAME, -6019, "not_found", 502, "no such name")                                 \
   X(NO_DATA, -6020, "not_found", 502, "the name has no record of that type")          \

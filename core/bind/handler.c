@@ -276,6 +276,14 @@ static int l_current(lua_State *L) {
   return 1;
 }
 
+/* same_request(a, b): are they objects of the same request, which is not over? */
+static int l_same_request(lua_State *L) {
+  struct tg_exchange_ref *a = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
+  struct tg_exchange_ref *b = luaL_checkudata(L, 2, TG_REQUEST_OBJECT);
+  lua_pushboolean(L, tg_exchange_of(a) && tg_exchange_of(a) == tg_exchange_of(b));
+  return 1;
+}
+
 /* unmatched(req, method): of a request that no route has taken, the methods of its path as a list
  * ("GET, HEAD"), or nil where there is no such path; and the number of the route that `method`
  * would have reached, where it is given and there is one. */
@@ -341,6 +349,7 @@ static int l_after(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"new_request", tg_request_new},
+                                     {"same_request", l_same_request},
                                      {"respond", tg_response_respond},
                                      {"unfinished", l_unfinished},
                                      {"stream_end", l_stream_end},

@@ -188,6 +188,22 @@ static bool is_answer(lua_State *L, struct tg_vm *vm, int value) {
   return same;
 }
 
+/* The function of a streamed answer, and what it writes to. */
+static void push_run(lua_State *L, struct tg_handling *handling, int object) {
+  raw_field(L, object, "run");                                    // .. run
+  struct tg_exchange_ref *out = lua_newuserdata(L, sizeof *out);  // .. run out
+  *out = (struct tg_exchange_ref){0};
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_OUT_META));  // .. run out meta
+  lua_setmetatable(L, -2);
+  tg_handler_refer(L, handling, out);
+}
+
+/* A stream is bounded by timeouts.write and by its own code, not by the route's timeout. */
+static void stream_from_now(struct tg_handling *handling) {
+  handling->streaming = true;
+  (void)!tg_scope_deadline(&handling->scope, 0);
+}
+
 static int begin_stream(lua_State *L, struct tg_handling *handling, int object, int status,
                         struct tg_slice type, struct fields *fields) {
   struct tg_exchange *x = handling->exchange;
@@ -205,22 +221,28 @@ static int begin_stream(lua_State *L, struct tg_handling *handling, int object, 
     answer.keepalive = (uint64_t)(lua_tonumber(L, keepalive) * (double)TG_SECOND);
     answer.keepalive_text = text_keepalive;
   }
-  raw_field(L, object, "run");                                    // .. run
-  struct tg_exchange_ref *out = lua_newuserdata(L, sizeof *out);  // .. run out
-  *out = (struct tg_exchange_ref){0};
-  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_of(handling->vm, SLOT_OUT_META));  // .. run out meta
-  lua_setmetatable(L, -2);
-  tg_handler_refer(L, handling, out);
+  push_run(L, handling, object);  // .. run out
   tg_status begun = x->port->begin(x, &answer);
   check(L, begun);
   if (begun) return 0;
-  handling->streaming = true;
-  /* A stream is bounded by timeouts.write and by its own code, not by the route's timeout. */
-  (void)!tg_scope_deadline(&handling->scope, 0);
+  stream_from_now(handling);
   if (x->request->method == TG_METHOD_HEAD) {
     x->port->end(x, TG_OK);
     return 0;
   }
+  return 2;  // run out
+}
+
+/* A backend has agreed to leave HTTP: what follows is carried to and fro. */
+static int begin_tunnel(lua_State *L, struct tg_handling *handling, int object,
+                        struct fields *fields) {
+  struct tg_exchange *x = handling->exchange;
+  struct tg_answer answer = {.status = 101, .fields = fields->at, .field_count = fields->count};
+  push_run(L, handling, object);  // .. run out
+  tg_status status = x->port->upgrade(x, &answer);
+  if (status == TG_ECLOSED) return 0;
+  if (status) tg_error_throw_status(L, status, "tg.proxy: leaving HTTP");
+  stream_from_now(handling);
   return 2;  // run out
 }
 
@@ -245,6 +267,7 @@ static int send_object(lua_State *L, struct tg_handling *handling, int object, i
   struct tg_slice type = lua_isstring(L, type_index) ? string_at(L, type_index) : tg_slice(NULL, 0);
   if (kind && strcmp(kind, "stream") == 0)
     return begin_stream(L, handling, object, status, type, fields);
+  if (kind && strcmp(kind, "tunnel") == 0) return begin_tunnel(L, handling, object, fields);
   if (kind && strcmp(kind, "websocket") == 0)
     return tg_websocket_begin(L, handling, object, fields->at, fields->count);
   int body = raw_field(L, object, "body");

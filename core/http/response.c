@@ -285,6 +285,26 @@ size_t tg_response_chunk_head(uint64_t size, char *out) {
   return len + 2;
 }
 
+tg_status tg_response_write_end(struct tg_buffer *out, const struct tg_response_field *trailers,
+                                size_t count) {
+  size_t room = 5;
+  for (size_t i = 0; i < count; i++) room += trailers[i].name.len + trailers[i].value.len + 4;
+  tg_status status = tg_buffer_reserve(out, room);
+  if (status) return status;
+  char *begin = tg_buffer_tail(out);
+  char *at = PUT(begin, "0\r\n");
+  for (size_t i = 0; i < count; i++) {
+    if (!tg_response_valid_field(trailers[i].name, trailers[i].value)) continue;
+    at = put(at, trailers[i].name);
+    at = PUT(at, ": ");
+    at = put(at, trailers[i].value);
+    at = PUT(at, "\r\n");
+  }
+  at = PUT(at, "\r\n");
+  tg_buffer_wrote(out, (size_t)(at - begin));
+  return TG_OK;
+}
+
 /* --- problem documents ---------------------------------------------------------------------------- */
 
 static tg_status append_member(struct tg_buffer *out, struct tg_slice begin, struct tg_slice text) {

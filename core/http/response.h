@@ -51,6 +51,12 @@ bool tg_response_valid_field(struct tg_slice name, struct tg_slice value);
  * length; the data and "\r\n" follow it. */
 size_t tg_response_chunk_head(uint64_t size, char *out);
 
+/* Appends the end of a chunked body: the last chunk, the trailer fields that are fit for the wire,
+ * and the blank line. TG_ENOMEM adds nothing. */
+TG_MUST_CHECK tg_status tg_response_write_end(struct tg_buffer *out,
+                                              const struct tg_response_field *trailers,
+                                              size_t count);
+
 /* An RFC 9457 problem document. Empty texts are left out, but type is "about:blank" and title the
  * reason phrase then. */
 struct tg_problem {

@@ -22,6 +22,7 @@
 struct tg_gates;
 struct tg_shared_registry;
 struct tg_tls_clients;
+struct tg_forwarder;
 struct tg_groups;
 struct tg_task;
 struct tg_scope;
@@ -39,8 +40,9 @@ struct tg_host {
   const char *app_dir; /* absolute */
   struct tg_shared_registry *shared;
   struct tg_tls_clients *tls_clients; /* net/tls_clients.h; NULL: no TLS for clients */
-  struct tg_gates *gates;   /* limits of outbound calls (upstream/gates.h); NULL: there are none */
-  struct tg_groups *groups; /* upstreams (upstream/groups.h); NULL: there are none */
+  struct tg_gates *gates; /* limits of outbound calls (upstream/gates.h); NULL: there are none */
+  const struct tg_forwarder *forwarder; /* upstream/forward_order.h; NULL: nothing is forwarded */
+  struct tg_groups *groups;             /* upstreams (upstream/groups.h); NULL: there are none */
   const char
       *lua_dir;  /* load the standard library from here instead of from the binary; NULL: no */
   bool dev;      /* `tidegate dev` */

@@ -55,7 +55,8 @@ static void describe_head(struct tg_exchange *exchange, const struct tg_answer *
       .close = exchange->close,
       .keep_alive = !exchange->close && exchange->head_done && exchange->request->minor == 0,
       .content_type = answer->content_type,
-      .date = tg_slice(tg_loop_date(exchange->server->loop), TG_HTTP_DATE_LEN),
+      .date = answer->date.len ? answer->date
+                               : tg_slice(tg_loop_date(exchange->server->loop), TG_HTTP_DATE_LEN),
       .fields = answer->fields,
       .field_count = answer->field_count,
   };
@@ -107,6 +108,19 @@ static tg_status local_begin(struct tg_exchange *exchange, const struct tg_answe
   return status;
 }
 
+/* An interim answer has no Date and no framing; a client of HTTP/1.0 cannot take it (RFC 9110
+ * section 15.2). */
+static void local_interim(struct tg_exchange *exchange, const struct tg_answer *answer) {
+  if (!exchange->conn || exchange->request->minor == 0) return;
+  if (exchange->answer_done || exchange->head_sent || exchange->held.len) return;
+  struct tg_response_head head = {.status = answer->status,
+                                  .length = TG_LENGTH_NONE,
+                                  .fields = answer->fields,
+                                  .field_count = answer->field_count};
+  if (tg_response_write_head(tg_stream_out(&exchange->conn->stream), &head)) return;
+  tg_stream_flush_soon(&exchange->conn->stream);
+}
+
 /* Whatever was sent behind the request already is the other protocol's. */
 static tg_status local_upgrade(struct tg_exchange *exchange, const struct tg_answer *answer) {
   struct tg_connection *conn = exchange->conn;
@@ -156,7 +170,8 @@ static void local_end(struct tg_exchange *exchange, tg_status status) {
   }
   if (long_rest(exchange)) exchange->close = true;
   if (exchange->chunked && !tg_exchange_bodiless(exchange, exchange->status) &&
-      tg_buffer_append(tg_stream_out(&conn->stream), "0\r\n\r\n", 5))
+      tg_response_write_end(tg_stream_out(&conn->stream), exchange->trailers,
+                            exchange->trailer_count))
     exchange->close = exchange->cut = true;
   tg_stream_flush_soon(&conn->stream);
 }
@@ -174,6 +189,7 @@ static void local_finish(struct tg_exchange *exchange) {
 const struct tg_exchange_port tg_exchange_local = {
     .respond = local_respond,
     .begin = local_begin,
+    .interim = local_interim,
     .upgrade = local_upgrade,
     .end = local_end,
     .finish = local_finish,
@@ -346,6 +362,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->drained = NULL;
   exchange->keepalive = NULL;
   tg_buffer_init(&exchange->held);
+  exchange->trailer_count = 0;
   exchange->status = 0;
   exchange->sent_bytes = 0;
   exchange->promised = UINT64_MAX;

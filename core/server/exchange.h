@@ -34,6 +34,8 @@ struct tg_keepalive;
 struct tg_answer {
   int status;
   struct tg_slice content_type; /* len 0: none */
+  struct tg_slice date;         /* of the origin server, in the form of TG_HTTP_DATE_LEN bytes or
+                                   another one; len 0: now */
   const struct tg_response_field *fields;
   size_t field_count;
   struct tg_slice body;
@@ -52,6 +54,9 @@ struct tg_exchange_port {
   /* Decides the head of a streamed answer; `exchange->sink` takes the body then. The head is held
    * until the first bytes. Errors as above. */
   tg_status (*begin)(struct tg_exchange *exchange, const struct tg_answer *head);
+  /* Sends an interim answer (1xx but 101) before the final one; one that comes too late, or that
+   * the client cannot take, is dropped. NULL: they are all dropped. */
+  void (*interim)(struct tg_exchange *exchange, const struct tg_answer *head);
   /* Leaves HTTP (RFC 9110 section 7.8): sends the head, which is a 101 that names the protocol in
    * its Upgrade field, and from then on both directions are the handler's. What the client sends
    * comes by `exchange->body`, whose end is the end of the client's side; what is written to
@@ -108,9 +113,11 @@ struct tg_exchange {
   void *drained_owner;
   struct tg_keepalive *keepalive; /* of a streamed answer that asked for it; else NULL */
   struct tg_buffer held;          /* the head of a streamed answer, before its first byte */
-  int status;                     /* that was sent; 0 before */
-  uint64_t sent_bytes;            /* of the body */
-  uint64_t promised;              /* Content-Length of a streamed answer, or UINT64_MAX */
+  const struct tg_response_field *trailers; /* sent at the end of a chunked answer */
+  size_t trailer_count;                     /* 0: none */
+  int status;                               /* that was sent; 0 before */
+  uint64_t sent_bytes;                      /* of the body */
+  uint64_t promised;                        /* Content-Length of a streamed answer, or UINT64_MAX */
 
   bool secured;      /* it has come by TLS */
   bool head_done;    /* the request's head is complete */

@@ -11,6 +11,7 @@
 #include "http/route_tree.h"
 
 struct tg_exchange;
+struct tg_forward_rule;
 
 struct tg_route {
   struct tg_slice name;    /* "GET /users/{id:int}", for logs and tables */
@@ -23,7 +24,9 @@ struct tg_route {
   int status;              /* of an answer that says none; 0: 200, or 204 without a body */
   bool stream_body;        /* a blocking route gets its body as it comes, not collected */
   char on_disconnect;      /* 'c' cancel, 'f' finish, 0 by method */
-  int pool;                /* index of the worker pool; -1: runs on the loop */
+  const struct tg_forward_rule
+      *forward; /* a backend answers, without Lua; NULL: the handler does */
+  int pool;     /* index of the worker pool; -1: runs on the loop */
   uint32_t param_count;
   struct tg_route_param params[TG_ROUTE_PARAMS_MAX];
 };

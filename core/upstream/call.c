@@ -68,8 +68,7 @@ void tg_call_fail(struct tg_call *call, tg_status status, const char *detail) {
   call->detail = detail;
   call->body_status = status;
   call->drained = NULL;
-  if (before_head) {
-    call->stage = TG_CALL_ENDED;
+  if (before_head) { /* the stage stays until the end, so that it can be told */
     tg_call_end_soon(call);
     call->events->failed(call, status);
     return;

@@ -207,7 +207,7 @@ void tg_call_link_read(struct tg_link *link, tg_status status, struct tg_slice b
   struct tg_call *call = link->user;
   if (status == TG_OK) {
     call->heard = true;
-    call->heard_at = tg_call_now(call);
+    if (call->stage == TG_CALL_BODY) call->heard_at = tg_call_now(call); /* a head has one time */
     bool behind = tg_buffer_size(&link->pending) != 0;
     size_t used = behind ? 0 : feed(link, bytes);
     if (link->user != call) return;

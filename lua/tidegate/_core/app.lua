@@ -9,6 +9,7 @@ local compile = require("tidegate._core.compile")
 local config_check = require("tidegate._pure.config")
 local fallback = require("tidegate._core.fallback")
 local openapi_routes = require("tidegate._core.openapi_routes")
+local proxy_spec = require("tidegate._pure.proxy_spec")
 local route_key = require("tidegate._pure.route_key")
 local routes = require("tidegate._core.routes")
 local sorted_keys = require("tidegate._pure.sorted_keys")
@@ -168,6 +169,16 @@ end
 
 -- --- groups and specs ----------------------------------------------------------------------------------------------
 
+function Load:upstream_names()
+  if not self.names then
+    self.names = {}
+    for _, group in ipairs(self.config.upstreams) do
+      self.names[group.name] = true
+    end
+  end
+  return self.names
+end
+
 -- Adds the keys of `own` to a copy of what is inherited. `prefix` are the keys under which they stand in the file.
 function Load:merge(inherited, own, prefix, bad, extra)
   local spec = {}
@@ -178,10 +189,16 @@ function Load:merge(inherited, own, prefix, bad, extra)
     if key ~= "run" and key ~= "websocket" then
       local value = own[key]
       local keys = prefix and { prefix, tostring(key) } or { tostring(key) }
-      local problem = spec_check.check(key, value, self.config.pools, extra)
+      local problem, inside = spec_check.check(key, value, self.config.pools, extra), nil
+      if key == "proxy" and not problem then
+        problem, inside = spec_check.check_proxy(value, self:upstream_names())
+      end
       local lock = not problem and inherited.locks[key]
       local broken = lock and spec_check.check_locked(key, value, lock.limit)
       if problem or broken then
+        for _, name in ipairs(inside or {}) do
+          keys[#keys + 1] = tostring(name)
+        end
         bad(problem or broken, keys, broken and "locked by " .. lock.by or nil)
       else
         spec[key] = spec_check.combine(key, spec[key], value)
@@ -248,6 +265,32 @@ end
 
 -- --- route files ---------------------------------------------------------------------------------------------------
 
+-- A route without a handler: what `proxy` names answers it. True where that is well.
+function Load:add_proxy(route, item, bad)
+  local spec = route.spec
+  if spec.proxy == nil and item.spec.proxy ~= nil then
+    return false -- what is wrong with it was told
+  elseif spec.proxy == nil then
+    bad(("'%s' has no run = function(req) ... end"):format(item.key), { item.key })
+    return false
+  end
+  local problem, inside = proxy_spec.whole_problem(spec.proxy, route.pattern)
+  if problem then
+    bad(problem, { item.key, "proxy", inside and inside[1] })
+    return false
+  end
+  route.forward = proxy_spec.read(spec.proxy)
+  if spec.hidden == nil then
+    spec.hidden = true -- what it answers is the backend's to describe
+  end
+  if spec_check.is_composed(spec) then
+    route.run, route.forward = require("tidegate._core.proxy").of_route(route.forward), nil
+  else
+    spec.blocking = false
+  end
+  return true
+end
+
 function Load:add_route(file, prefix, item, inherited, bad)
   local keys = { item.key }
   local parsed, problem = route_key.parse(item.key)
@@ -278,7 +321,14 @@ function Load:add_route(file, prefix, item, inherited, bad)
     spec.hidden = true -- OpenAPI has no words for it
   end
   route.run, route.spec = item.run, spec
-  if spec.jit == false then
+  if not item.run then
+    if not self:add_proxy(route, item, bad) then
+      return
+    end
+  elseif spec.proxy then
+    spec.proxy = nil -- a group's; this route has a handler
+  end
+  if spec.jit == false and item.run then
     jit.off(item.run, true)
   end
   if spec_check.is_composed(spec) then
@@ -428,6 +478,7 @@ return function(core, grants, sandbox, loader)
       route.index = index
     end
     core.routes = load.routes
+    core.upstream_names = load:upstream_names()
     sandbox.freeze()
     keys.forget()
     jit.opt.start(HOT)

@@ -39,7 +39,7 @@ local function send(handling, run, out)
   end
 end
 
-local lasting = { stream = true, websocket = true }
+local lasting = { stream = true, tunnel = true, websocket = true }
 
 local function is_stream(first, second)
   local value = type(first) == "number" and second or first

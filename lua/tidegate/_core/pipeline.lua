@@ -76,7 +76,8 @@ end
 
 local function is_stream(first, second)
   local value = type(first) == "number" and second or first
-  return type(value) == "table" and answers.is_answer(value) and (value.kind == "stream" or value.kind == "websocket")
+  local kind = type(value) == "table" and answers.is_answer(value) and value.kind
+  return kind == "stream" or kind == "tunnel" or kind == "websocket"
 end
 
 -- Before the head of a buffered answer, after the end of a stream, unless the dependency says which.

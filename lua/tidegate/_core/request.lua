@@ -57,6 +57,22 @@ function M.limit(self, bytes, refuse)
   end
 end
 
+-- Of a request by any of its objects: the text that its body was read as, and who has taken it piece by piece. Both are
+-- kept by the object that was asked; who has another one of the same request finds it among the few that have read.
+function M.body_state(self)
+  local same = core.handler.same_request
+  for other, text in next, bodies do
+    if same(other, self) then
+      return text
+    end
+  end
+  for other, taker in next, takers do
+    if same(other, self) then
+      return nil, taker
+    end
+  end
+end
+
 -- Takes the body for `by`: an iterator over its pieces; over the whole text where that was read before, which stays.
 function M.take(self, by)
   local text = bodies[self]

@@ -30,7 +30,9 @@ local function declare(builder, words, path, spec, run)
     error("the spec must be a table, not " .. type(spec), 3)
   end
   run = run or spec and spec.run
-  if type(run) ~= "function" then
+  if run == nil and spec and spec.proxy ~= nil then
+    run = nil
+  elseif type(run) ~= "function" then
     error("the handler must be a function, not " .. type(run), 3)
   end
   local info = debug.getinfo(3, "Sl")
@@ -115,7 +117,7 @@ end
 --- @class tidegate.Declaration
 --- @field key string
 --- @field spec table its own keys, `run` included or not
---- @field run function
+--- @field run function? nil: it is a proxy, or nothing
 --- @field line integer? where it is known without a scan of the source
 
 --- The declarations of one file.
@@ -161,16 +163,19 @@ function M.expand(path, value, bad)
         wrong = true
         bad(of, { key, "websocket" })
       end
+    elseif type(item) == "table" and item.proxy ~= nil and item.run ~= nil then
+      wrong = true
+      bad("a route has run or proxy, not both", { key, "proxy" })
     elseif type(item) == "table" and type(item.run) == "function" then
       list[#list + 1] = { key = key, spec = item, run = item.run, line = line_of(item.run, path) }
+    elseif type(item) == "table" and item.run == nil and (item.proxy ~= nil or not near_run(item)) then
+      list[#list + 1] = { key = key, spec = item } -- what it is, a proxy or nothing, is known with the groups
     else
       wrong = true
-      if type(item) == "table" and item.proxy == nil then
+      if type(item) == "table" then
         local near = near_run(item)
         local hint = near and ("; did you mean run, not %s?"):format(near) or ""
         bad(("'%s' has no run = function(req) ... end%s"):format(key, hint), near and { key, near } or { key })
-      elseif type(item) == "table" then
-        bad("not available in this version: proxy", { key, "proxy" })
       else
         bad(("'%s' must be a function or a table with run, not a %s"):format(key, type(item)), { key })
       end

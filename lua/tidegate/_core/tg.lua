@@ -14,6 +14,7 @@ local providers = {
   ["tidegate._core.signals"] = { "on_signal" },
   ["tidegate.answers"] = { "html", "text", "bytes", "redirect", "stream", "sse", "json_lines", "abort" },
   ["tidegate.static"] = { "static", "file" },
+  ["tidegate._core.proxy"] = { "proxy" },
   ["tidegate._core.websocket"] = { "websocket" },
   ["tidegate._core.groups"] = { "gather", "settle", "race", "any", "map", "each_done" },
   ["tidegate._core.scopes"] = { "scope", "timeout", "move_on", "shield", "deadline", "atomic", "try" },
@@ -34,7 +35,7 @@ local public = { "sleep", "yield" }
 
 -- Part of the contract, but of no capability that is built in.
 local later = { "url", "metrics", "cache",
-  "pg", "redis", "sqlite", "proxy", "sort",
+  "pg", "redis", "sqlite", "sort",
 }
 
 -- Names that earlier versions had, each with the one that has taken its place.

@@ -2070,6 +2070,17 @@ function tg.parse_rfc3339(text) end
 ---@return any err
 function tg.provide(value) end
 
+--- Sends the request to a peer of an upstream, and returns its answer once the head of it is there. ⏸
+--- The answer is one to return from the handler: `status`, `headers`, and a body that goes to the client as it comes,
+--- without passing Lua. `on_response(res)` may change head and status, or return another answer; `res:text()` ⏸,
+--- `res:json()` ⏸ and `res:chunks()` ⏸ read the body; `on_body(piece)` gets each piece, and nil at the end, and returns
+--- what is sent instead. An answer that is not returned is given up when the request ends.
+--- Raises `timeout` (504), `overload` (503), `no_peer` and whatever a connection fails with (502).
+---@param name string of the upstream
+---@param opts? table path, method, body, headers, host, timeout, retries, buffer, on_response, on_body and others
+---@return table answer
+function tg.proxy(name, opts) end
+
 --- Runs all functions at the same time; the first to finish decides: its result is returned, or its error raised. The
 --- others are cancelled and awaited. ⏸
 ---@param ... function|function[] as for tg.gather

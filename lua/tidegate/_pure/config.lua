@@ -80,6 +80,22 @@ local function check_words(is_word, what, most)
   end
 end
 
+-- "10.0.0.0/8", "::1", "unix"
+local function is_network(text)
+  if type(text) ~= "string" then
+    return false
+  elseif text == "unix" then
+    return true
+  end
+  local address, bits = text:match("^([%x.:]+)/(%d+)$")
+  address = address or text:match("^[%x.:]+$")
+  local six = address and address:find(":", 1, true) ~= nil
+  if not address or not six and not address:find("^%d+%.%d+%.%d+%.%d+$") then
+    return false
+  end
+  return bits == nil or tonumber(bits) <= (six and 128 or 32)
+end
+
 local function check_path(value)
   if type(value) ~= "string" or not value:find("^/") or value:find("%z") or #value > 500 then
     return nil, "must be an absolute path, not " .. shown(value)
@@ -93,6 +109,7 @@ local texts = {
   ["dns.search"] = check_words(is_domain, 'domains such as "example.com"', 6),
   ["dns.hosts"] = check_path,
   ["dns.resolv_conf"] = check_path,
+  trusted_proxies = check_words(is_network, 'addresses and networks such as "10.0.0.0/8"', 32),
 }
 
 --- The shape of an application that has no tidegate.lua.
@@ -144,7 +161,7 @@ function M.check(value, settings, getenv)
 
   for dotted in pairs(texts) do
     local section, name = dotted:match("^(.-)%.(.*)$")
-    if sections[section] then
+    if section and sections[section] then
       table.insert(sections[section], name)
     end
   end
@@ -321,9 +338,11 @@ function M.check(value, settings, getenv)
   for name in pairs(sections) do
     names[#names + 1] = name
   end
-  for dotted in pairs(rows) do
-    if not dotted:find(".", 1, true) then
-      names[#names + 1] = dotted
+  for _, set_of in ipairs({ rows, texts }) do
+    for dotted in pairs(set_of) do
+      if not dotted:find(".", 1, true) then
+        names[#names + 1] = dotted
+      end
     end
   end
 
@@ -358,7 +377,7 @@ function M.check(value, settings, getenv)
       take[key](value[key])
     elseif sections[key] then
       section(key, value[key])
-    elseif rows[key] then
+    elseif rows[key] or texts[key] then
       set(key, key_path(key), value[key])
     else
       bad(key_path(tostring(key)), "unknown key '%s'%s", tostring(key), suggest.phrase(tostring(key), names))

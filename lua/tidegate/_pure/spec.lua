@@ -1,5 +1,6 @@
 -- The keys of a route's spec: what they take, and how those of groups, files and routes come together.
 
+local proxy_spec = require("tidegate._pure.proxy_spec")
 local suggest = require("tidegate._pure.suggest")
 
 local M = {}
@@ -128,6 +129,14 @@ local keys = {
   examples = { of_type("table", "a table of examples") },
   servers = { of_type("table", "a list of servers") },
   security = { of_type("table", "a list of security requirements") },
+  proxy = { -- more of it: M.check_proxy
+    function(value)
+      local wanted = 'the name of an upstream or { to = "backend" }'
+      return type(value) ~= "string" and type(value) ~= "table" and wanted or nil
+    end,
+    false,
+    "map",
+  },
   deprecated = { flag },
   hidden = { flag },
 }
@@ -135,7 +144,7 @@ local keys = {
 -- Keys of the contract that would have an effect which is not built in.
 local later = {}
 for _, name in ipairs({
-  "auth", "rate_limit", "cache", "cors", "compress", "proxy", "memory",
+  "auth", "rate_limit", "cache", "cors", "compress", "memory",
 }) do
   later[name] = true
 end
@@ -208,6 +217,15 @@ function M.check(key, value, pools, extra)
   end
 end
 
+--- Checks the value of `proxy`.
+--- @param value any
+--- @param upstreams table<string, any>
+--- @return string? problem
+--- @return string[]? path keys inside of it
+function M.check_proxy(value, upstreams)
+  return proxy_spec.problem(value, upstreams)
+end
+
 --- May `value` stand below a group that locked the key at `limit`?
 --- @param key string
 --- @param value any
@@ -249,6 +267,9 @@ end
 --- @param inner any
 --- @return any
 function M.combine(key, outer, inner)
+  if key == "proxy" then
+    outer, inner = proxy_spec.table_of(outer), proxy_spec.table_of(inner)
+  end
   local how = outer ~= nil and keys[key] and keys[key][3]
   if not how or not is_plain(outer) or not is_plain(inner) then
     return inner

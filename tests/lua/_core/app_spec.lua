@@ -188,8 +188,60 @@ describe("places of errors", function()
   it("of keys that later versions have", function()
     load({ ["routes/a.lua"] = "return { ['GET /'] = { cache = {}, run = function() end } }" })
     assert.has("not available in this version: cache", problem())
-    load({ ["routes/a.lua"] = "return { ['GET /'] = { proxy = 'b' } }" })
-    assert.has("not available in this version: proxy", problem())
+  end)
+end)
+
+describe("proxy", function()
+  local function with(source, over)
+    local sources = {
+      ["tidegate.lua"] = "return { upstreams = { backend = { peers = { '127.0.0.1:1' } } } }",
+      ["routes/a.lua"] = source,
+    }
+    for path, text in pairs(over or {}) do
+      sources[path] = text
+    end
+    load(sources)
+  end
+
+  it("is a route without a handler", function()
+    with("return { ['ANY /{rest:path}'] = { proxy = 'backend' } }")
+    assert.same({}, errors)
+    local item = route("ANY /a/{rest:path}")
+    assert.equal(nil, item.run)
+    assert.equal("backend", item.forward.to)
+    assert.equal(true, item.spec.hidden)
+  end)
+
+  it("comes from groups and files, too; a handler wins", function()
+    with("return { proxy = { path = '/x' }, ['GET /'] = {}, ['GET /own'] = function() end }",
+      { ["routes/_group.lua"] = "return { proxy = { to = 'backend', retries = 3 } }" })
+    assert.same({}, errors)
+    assert.same({ "/x" }, route("GET /a").forward.path)
+    assert.equal(3, route("GET /a").forward.retries)
+    assert.equal(nil, route("GET /a/own").forward)
+    assert.equal(nil, route("GET /a/own").spec.proxy)
+  end)
+
+  it("tells what is wrong with its place", function()
+    with("return {\n  ['GET /'] = { proxy = 'bakend' } }")
+    assert.equal("routes/a.lua:2:17-21 proxy names 'bakend', which upstreams of tidegate.lua does not have; did you "
+      .. "mean backend?", problem())
+    with("return {\n  ['GET /'] = { proxy = { to = 'backend',\n headers = { host = 'x' } } } }")
+    assert.has("routes/a.lua:3:14-17 proxy.headers: host is written by the gateway", problem())
+    with("return { ['GET /'] = { proxy = 'backend', run = function() end } }")
+    assert.has("a route has run or proxy, not both", problem())
+    with("return { ['GET /{id}'] = { proxy = { to = 'backend', path = '/{di}' } } }")
+    assert.has("proxy.path: {di} is no parameter of /a/{id}; did you mean id?", problem())
+    with("return { ['GET /'] = { proxy = {} } }")
+    assert.has("proxy names no upstream", problem())
+    with("return { ['GET /'] = { summary = 'x' } }")
+    assert.has("'GET /' has no run = function(req) ... end", problem())
+  end)
+
+  it("is declared by calls", function()
+    with("return require('tidegate').routes(function(r) r:any('/x/{rest:path}', { proxy = 'backend' }) end)")
+    assert.same({}, errors)
+    assert.equal("backend", route("ANY /a/x/{rest:path}").forward.to)
   end)
 end)
 

@@ -1,0 +1,261 @@
+/* See delivery.h.
+ *
+ * What a delivery holds is let go in one place (let_go), in the order in which it was taken: the
+ * peer's count, the peers that were tried, the place in the gate, the rules. */
+#include "upstream/delivery.h"
+
+#include <string.h>
+
+#include "upstream/affinity.h"
+
+static void try_next(struct tg_delivery *delivery);
+
+/* NULL: it was given up by our side, and says nothing of the peer. */
+static void end_pick(struct tg_delivery *delivery, const struct tg_peer_outcome *outcome) {
+  struct tg_peer_outcome given_up = {.given_up = true, .turn = delivery->pick.turn};
+  if (!delivery->picked) return;
+  delivery->picked = false;
+  tg_peer_end(delivery->peer, outcome ? outcome : &given_up);
+}
+
+static void let_go(struct tg_delivery *delivery) {
+  end_pick(delivery, NULL);
+  for (unsigned i = 0; i < delivery->tried_count; i++) tg_peer_release(delivery->tried[i]);
+  delivery->tried_count = 0;
+  delivery->peer = NULL;
+  if (tg_timer_active(&delivery->timer)) tg_timer_stop(&delivery->loop->timers, &delivery->timer);
+  if (delivery->inside) tg_gate_leave(tg_group_gate(delivery->order->group));
+  delivery->inside = false;
+  if (delivery->rules) tg_rules_release(delivery->rules);
+  delivery->rules = NULL;
+}
+
+/* All is let go before the event, in which the memory may go; but who it was can still be told. */
+static void fail(struct tg_delivery *delivery, tg_status status) {
+  struct tg_peer *peer = delivery->peer;
+  if (peer) tg_peer_hold(peer);
+  let_go(delivery);
+  delivery->peer = peer;
+  delivery->events->failed(delivery, status);
+  if (peer) tg_peer_release(peer);
+}
+
+/* ---- outcomes ---- */
+
+/* Was it the peer that failed? What our side breaks off says nothing of it. */
+static bool peer_failed(tg_status status) {
+  return status != TG_ENOMEM && status != TG_EINVALID && status != TG_EDISCONNECT &&
+         status != TG_ECANCELLED;
+}
+
+static void tell_failure(struct tg_delivery *delivery, tg_status status) {
+  struct tg_peer_outcome outcome = {.failed = true, .turn = delivery->pick.turn};
+  if (delivery->replied) outcome.status = delivery->call.reply->status;
+  end_pick(delivery, peer_failed(status) ? &outcome : NULL);
+}
+
+static void tell_success(struct tg_delivery *delivery) {
+  struct tg_peer_outcome outcome = {.status = delivery->call.reply->status,
+                                    .latency = delivery->call.first_byte_ns,
+                                    .turn = delivery->pick.turn};
+  end_pick(delivery, &outcome);
+}
+
+/* ---- trying again ---- */
+
+static bool may_send_again(const struct tg_delivery *delivery) {
+  const struct tg_call *call = &delivery->call;
+  if (delivery->stage < TG_CALL_SEND) return true;
+  return delivery->request.idempotent && (!delivery->request.source || !call->sent_bytes);
+}
+
+/* A peer that has answered, however badly, might have done what it was asked. */
+static bool worth_another(tg_status status) {
+  return status != TG_EBAD_REPLY && status != TG_EINVALID && status != TG_ENOMEM &&
+         status != TG_EDISCONNECT && status != TG_ECANCELLED;
+}
+
+static bool may_retry(struct tg_delivery *delivery, tg_status status) {
+  unsigned most =
+      delivery->order->retries < 0 ? delivery->rules->retries : (unsigned)delivery->order->retries;
+  uint64_t deadline = delivery->order->deadline;
+  if (delivery->tries > most || delivery->tried_count >= TG_DELIVERY_TRIES) return false;
+  if (!worth_another(status) || !may_send_again(delivery)) return false;
+  if (deadline && tg_loop_time(delivery->loop) >= deadline) return false;
+  return tg_group_take_retry(delivery->order->group);
+}
+
+/* ---- events of the call ---- */
+
+static struct tg_delivery *of_call(struct tg_call *call) {
+  return TG_CONTAINER(call, struct tg_delivery, call);
+}
+
+static void on_interim(struct tg_call *call, const struct tg_reply *reply) {
+  struct tg_delivery *delivery = of_call(call);
+  if (delivery->events->interim) delivery->events->interim(delivery, reply);
+}
+
+static void on_head(struct tg_call *call) {
+  struct tg_delivery *delivery = of_call(call);
+  delivery->replied = true;
+  if (tg_timer_active(&delivery->timer)) tg_timer_stop(&delivery->loop->timers, &delivery->timer);
+  delivery->events->head(delivery);
+}
+
+/* What is tried next begins when the call has ended. */
+static void on_failed(struct tg_call *call, tg_status status) {
+  struct tg_delivery *delivery = of_call(call);
+  delivery->failure = status;
+  delivery->stage = call->stage;
+  delivery->detail = call->detail;
+}
+
+static void on_ended(struct tg_call *call) {
+  struct tg_delivery *delivery = of_call(call);
+  tg_status failure = delivery->failure;
+  delivery->calling = false;
+  if (!failure) {
+    if (call->body_status)
+      tell_failure(delivery, call->body_status);
+    else
+      tell_success(delivery);
+    let_go(delivery);
+    delivery->events->ended(delivery);
+    return;
+  }
+  tg_peer_hold(delivery->peer);
+  delivery->tried[delivery->tried_count++] = delivery->peer;
+  tell_failure(delivery, failure);
+  if (may_retry(delivery, failure))
+    try_next(delivery);
+  else
+    fail(delivery, failure);
+}
+
+static const struct tg_call_events call_events = {
+    .interim = on_interim, .head = on_head, .failed = on_failed, .ended = on_ended};
+
+/* ---- one try ---- */
+
+static uint64_t either(uint64_t own, uint64_t general) {
+  return own ? own : general;
+}
+
+static tg_status begin_call(struct tg_delivery *delivery) {
+  const struct tg_delivery_order *order = delivery->order;
+  const struct tg_rules_timeouts *rules = &delivery->rules->timeouts;
+  struct tg_call_limits limits = {
+      .connect = either(order->timeouts.connect, rules->connect),
+      .first_byte = either(order->timeouts.first_byte, rules->first_byte),
+      .idle = either(order->timeouts.idle, rules->idle),
+      .total = either(order->timeouts.total, rules->total)};
+  delivery->request = order->call;
+  if (!delivery->request.authority.len) delivery->request.authority = delivery->peer->authority;
+  delivery->failure = TG_OK;
+  delivery->replied = false;
+  delivery->tries++;
+  tg_status status = tg_call_start(&delivery->call, delivery->loop, &delivery->peer->origin,
+                                   &delivery->request, &limits, &call_events);
+  delivery->calling = status == TG_OK;
+  if (status) end_pick(delivery, NULL);
+  return status;
+}
+
+static tg_status begin_try(struct tg_delivery *delivery) {
+  struct tg_pick *pick = &delivery->pick;
+  pick->tried = delivery->tried;
+  pick->tried_count = delivery->tried_count;
+  tg_status status = tg_group_pick(delivery->order->group, pick, &delivery->peer);
+  if (status) {
+    delivery->peer = NULL;
+    delivery->retry_after = pick->retry_after;
+    delivery->detail = status == TG_EOVERLOAD ? "the circuit breaker is open" : "no peer is usable";
+    return status;
+  }
+  delivery->picked = true;
+  return begin_call(delivery);
+}
+
+static void try_next(struct tg_delivery *delivery) {
+  tg_status failure = delivery->failure;
+  const char *detail = delivery->detail;
+  tg_status status = begin_try(delivery);
+  if (status == TG_OK) return;
+  /* nobody else is there: what has failed is the reason, not that */
+  delivery->detail = detail;
+  delivery->peer = delivery->tried_count ? delivery->tried[delivery->tried_count - 1] : NULL;
+  fail(delivery, status == TG_ENOMEM ? status : failure);
+}
+
+/* ---- the gate and the deadline ---- */
+
+static void on_ready(struct tg_gate_wait *wait, tg_status status) {
+  struct tg_delivery *delivery = TG_CONTAINER(wait, struct tg_delivery, wait);
+  delivery->inside = status == TG_OK;
+  if (status == TG_OK) status = begin_try(delivery);
+  if (status == TG_OK) return;
+  if (!delivery->inside) {
+    delivery->detail = "no place became free in time";
+    delivery->retry_after = 1;
+    status = TG_EOVERLOAD;
+  }
+  fail(delivery, status);
+}
+
+static void on_deadline(struct tg_timer *timer) {
+  struct tg_delivery *delivery = TG_CONTAINER(timer, struct tg_delivery, timer);
+  tg_gate_cancel(&delivery->wait);
+  if (delivery->calling) {
+    delivery->stage = delivery->call.stage;
+    tg_call_cancel(&delivery->call);
+    delivery->calling = false;
+    delivery->failure = TG_ETIMEOUT;
+    tell_failure(delivery, TG_ETIMEOUT);
+  }
+  delivery->detail = "the route's time for the head of an answer is over";
+  fail(delivery, TG_ETIMEOUT);
+}
+
+static tg_status enter(struct tg_delivery *delivery) {
+  uint64_t wait = delivery->rules->queue_wait;
+  uint64_t until = wait ? tg_loop_time(delivery->loop) + wait : 0;
+  delivery->wait.ready = on_ready;
+  tg_status status =
+      tg_gate_enter(tg_group_gate(delivery->order->group), delivery->loop, &delivery->wait, until);
+  if (status == TG_EOVERLOAD) {
+    delivery->detail = "too many requests are under way and wait";
+    delivery->retry_after = 1;
+  }
+  delivery->inside = status == TG_OK;
+  return status;
+}
+
+tg_status tg_delivery_start(struct tg_delivery *delivery, struct tg_loop *loop,
+                            const struct tg_delivery_order *order,
+                            const struct tg_delivery_events *events) {
+  memset(delivery, 0, offsetof(struct tg_delivery, call));
+  delivery->order = order;
+  delivery->events = events;
+  delivery->loop = loop;
+  delivery->rules = tg_group_hold_rules(order->group);
+  if (order->request)
+    tg_affinity_read(delivery->rules, order->request, order->client, &delivery->pick);
+  tg_status status = TG_OK;
+  if (order->deadline)
+    status = tg_timer_start(&loop->timers, &delivery->timer, order->deadline, on_deadline);
+  if (status == TG_OK) status = enter(delivery);
+  if (status == TG_OK) status = begin_try(delivery);
+  if (status == TG_OK || status == TG_EAGAIN) return TG_OK;
+  let_go(delivery);
+  return status;
+}
+
+void tg_delivery_cancel(struct tg_delivery *delivery) {
+  if (!delivery->rules) return; /* it has ended */
+  tg_gate_cancel(&delivery->wait);
+  if (delivery->calling) tg_call_cancel(&delivery->call);
+  if (delivery->calling && delivery->replied) tell_success(delivery);
+  delivery->calling = false;
+  let_go(delivery);
+}
