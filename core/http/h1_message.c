@@ -10,14 +10,8 @@
 #include "http/h1_message.h"
 
 #include "base/check.h"
+#include "http/h1_block.h"
 
-struct tg_h1_span {
-  uint32_t name, name_len;
-  uint32_t value, value_len;
-};
-
-#define SPANS_FIRST     16
-#define KEPT_FIRST      512
 #define BLANK_LINES_MAX 24
 #define CHUNK_FRAMING   24 /* what a chunk needs: its size in up to 16 digits and two line ends */
 
@@ -58,16 +52,6 @@ static int on_start(llhttp_t *parser, const char *at, size_t len) {
   return 0;
 }
 
-static bool grow_spans(struct tg_h1_message *message) {
-  uint32_t cap = message->p.span_cap ? message->p.span_cap * 2 : SPANS_FIRST;
-  struct tg_h1_span *spans = tg_arena_alloc(message->arena, cap * sizeof *spans);
-  if (!spans) return false;
-  if (message->span_count) memcpy(spans, message->p.spans, message->span_count * sizeof *spans);
-  message->p.spans = spans;
-  message->p.span_cap = cap;
-  return true;
-}
-
 /* A name that was cut in two goes on where its first part ended; a new name cannot begin there,
  * because a colon and a line end lie between. */
 static int on_header_field(llhttp_t *parser, const char *at, size_t len) {
@@ -80,10 +64,9 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len) {
       return 0;
     }
   }
-  if (message->span_count == message->p.span_cap && !grow_spans(message))
-    return refuse(message, 500, "out of memory");
-  message->p.spans[message->span_count++] =
-      (struct tg_h1_span){.name = offset, .name_len = (uint32_t)len};
+  struct tg_h1_span *span = tg_h1_block_add(message);
+  if (!span) return refuse(message, 500, "out of memory");
+  *span = (struct tg_h1_span){.name = offset, .name_len = (uint32_t)len};
   return 0;
 }
 
@@ -190,57 +173,6 @@ static enum tg_h1_event run(struct tg_h1_message *message, struct tg_slice bytes
 
 /* --- blocks: the head, the trailers ------------------------------------------------------------- */
 
-/* Keeps a copy of the fed bytes of a block that goes on. */
-static bool keep(struct tg_h1_message *message, struct tg_slice bytes) {
-  struct tg_h1_private *p = &message->p;
-  if (p->kept_cap - p->kept_len < bytes.len) {
-    size_t cap = p->kept_cap ? p->kept_cap : KEPT_FIRST;
-    while (cap - p->kept_len < bytes.len) cap *= 2;
-    char *kept = tg_arena_alloc(message->arena, cap);
-    if (!kept) return false;
-    if (p->kept_len) memcpy(kept, p->kept, p->kept_len);
-    p->kept = kept;
-    p->kept_cap = (uint32_t)cap;
-  }
-  memcpy(p->kept + p->kept_len, bytes.ptr, bytes.len);
-  p->kept_len += (uint32_t)bytes.len;
-  return true;
-}
-
-/* The whole block in one piece, in the arena; NULL when memory is gone. */
-static const char *gather(struct tg_h1_message *message, struct tg_slice last) {
-  if (message->p.kept_len == 0) return tg_arena_copy(message->arena, last).ptr;
-  return keep(message, last) ? message->p.kept : NULL;
-}
-
-static bool make_fields(struct tg_h1_message *message, const char *block, struct tg_field **out) {
-  uint32_t count = message->span_count;
-  if (count == 0) return true;
-  struct tg_field *fields = tg_arena_alloc(message->arena, count * sizeof *fields);
-  if (!fields) return false;
-  for (uint32_t i = 0; i < count; i++) {
-    const struct tg_h1_span *span = &message->p.spans[i];
-    fields[i].name = tg_slice(block + span->name, span->name_len);
-    fields[i].value = tg_slice_trim(tg_slice(block + span->value, span->value_len));
-    fields[i].known = tg_request_field_name(fields[i].name);
-  }
-  *out = fields;
-  return true;
-}
-
-const char *tg_h1_message_gather(struct tg_h1_message *message, struct tg_slice last,
-                                 struct tg_field **fields) {
-  const char *block = gather(message, last);
-  *fields = NULL;
-  return block && make_fields(message, block, fields) ? block : NULL;
-}
-
-static void begin_block(struct tg_h1_message *message) {
-  message->p.kept = NULL;
-  message->p.kept_len = message->p.kept_cap = 0;
-  message->span_count = 0;
-}
-
 /* Room for the field lines and the empty line after them. */
 static uint32_t block_room(const struct tg_h1_message *message) {
   return message->p.block_max + 2;
@@ -324,7 +256,7 @@ static enum tg_h1_event feed_head(struct tg_h1_message *message, struct tg_slice
   if (event == TG_H1_ERROR) return event;
   struct tg_slice piece = tg_slice(bytes.ptr + begin, *used - begin);
   if (message->p.stop) return message->kind->finish_head(message, piece);
-  if (keep(message, piece)) return TG_H1_MORE;
+  if (tg_h1_block_keep(message, piece)) return TG_H1_MORE;
   return tg_h1_message_fail(message, 500, "out of memory");
 }
 
@@ -338,7 +270,7 @@ void tg_h1_message_expect_length(struct tg_h1_message *message, uint64_t length)
 void tg_h1_message_expect_chunks(struct tg_h1_message *message) {
   message->phase = TG_H1_PHASE_CHUNKS;
   message->p.framing_room = message->p.block_max;
-  begin_block(message);
+  tg_h1_block_begin(message);
   llhttp_resume(&message->parser);
 }
 
@@ -396,7 +328,7 @@ static enum tg_h1_event feed_trailers(struct tg_h1_message *message, struct tg_s
   if (event == TG_H1_ERROR) return event;
   struct tg_slice piece = tg_slice(bytes.ptr + begin, *used - begin);
   if (message->phase == TG_H1_PHASE_DONE) return finish_trailers(message, piece);
-  if (keep(message, piece)) return TG_H1_MORE;
+  if (tg_h1_block_keep(message, piece)) return TG_H1_MORE;
   return tg_h1_message_fail(message, 500, "out of memory");
 }
 

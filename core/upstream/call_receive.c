@@ -95,6 +95,7 @@ static void on_head(struct tg_call *call, bool surplus) {
 
 static void on_body(struct tg_call *call, struct tg_slice bytes) {
   tg_source_cb done = call->body_done;
+  TG_CHECK(done); /* see `wants` */
   call->body_done = NULL;
   call->received_bytes += bytes.len;
   done(call->body_owner, TG_OK, bytes);

@@ -372,7 +372,7 @@ static void a_unix_socket(void **state) {
   (void)state;
   struct rig *rig = rig_new();
   struct sockaddr_un at = {.sun_family = AF_UNIX};
-  char name[64];
+  char name[128];
   close(rig->listener);
   snprintf(at.sun_path, sizeof at.sun_path, "/tmp/tidegate-call-%d", (int)getpid());
   snprintf(name, sizeof name, "unix:%s", at.sun_path);
