@@ -21,7 +21,8 @@ static void run_list(struct tg_list *list) {
   }
 }
 
-/* One at least, so that they come to an end however long one takes. */
+/* Once a turn and before the events, so that what these ask for is answered without waiting for
+ * more of them. One job at least, so that they come to an end however long one takes. */
 static void run_heavy(struct tg_loop *loop) {
   uint64_t end = tg_clock_now() + TG_LOOP_HEAVY_TIME;
   struct tg_list *link;
@@ -44,7 +45,6 @@ static void on_idle(uv_idle_t *uv) {
 static void run_round(struct tg_loop *loop) {
   loop->now = tg_clock_now();
   if (!tg_list_empty(&loop->ready)) run_list(&loop->ready);
-  if (TG_UNLIKELY(!tg_list_empty(&loop->heavy))) run_heavy(loop);
   if (!tg_list_empty(&loop->flushes)) run_list(&loop->flushes);
   bool busy = has_jobs(loop);
   if (busy == loop->idling) return;
@@ -89,6 +89,7 @@ static void settle_clock(struct tg_loop *loop) {
 static void on_prepare(uv_prepare_t *uv) {
   struct tg_loop *loop = uv->data;
   bool works = has_jobs(loop);
+  if (TG_UNLIKELY(!tg_list_empty(&loop->heavy))) run_heavy(loop);
   run_round(loop);
   uint64_t end = works ? tg_clock_now() : loop->now;
   if (loop->woken) tg_lag_note(&loop->lag, end, end - loop->woken);
@@ -183,12 +184,19 @@ static void close_annexes(struct tg_loop *loop) {
   }
 }
 
+static void run_all(struct tg_loop *loop) {
+  while (has_jobs(loop)) {
+    run_heavy(loop);
+    run_round(loop);
+  }
+}
+
 void tg_loop_deinit(struct tg_loop *loop) {
   /* Jobs that were posted last may hold the closes that we wait for. */
-  while (has_jobs(loop)) run_round(loop);
+  run_all(loop);
   tg_mailbox_close(&loop->mailbox);
   close_annexes(loop);
-  while (has_jobs(loop)) run_round(loop);
+  run_all(loop);
   tg_program_end_all(loop);
   tg_resolver_close(loop->resolver);
   tg_timers_close(&loop->timers);

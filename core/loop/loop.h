@@ -4,8 +4,9 @@
  * never run user code: they post a job (tg_loop_post), and jobs run first in, first out between the
  * events, at most as many a round as were posted before it began, so that busy jobs cannot starve
  * the sockets. Heavy jobs (tg_loop_post_heavy) cost much each, and there may be many at once: a
- * round runs them for TG_LOOP_HEAVY_TIME, and leaves the rest for the next one. Flush jobs run
- * after the jobs of their round: that is when the answers of one tick go out in one write. */
+ * turn runs them for TG_LOOP_HEAVY_TIME, before it looks for events, and leaves the rest for the
+ * next one. Flush jobs run after the jobs of their round: that is when the answers of one tick go
+ * out in one write. */
 #ifndef TG_LOOP_LOOP_H
 #define TG_LOOP_LOOP_H
 
@@ -43,7 +44,7 @@ struct tg_loop_annex {
 #define TG_LOOP_SCRATCH 65536
 #define TG_LOOP_SPARES  64
 
-/* From then on no further heavy job is begun in a round. */
+/* From then on no further heavy job is begun in a turn. */
 #define TG_LOOP_HEAVY_TIME TG_MILLISECOND
 
 struct tg_loop {

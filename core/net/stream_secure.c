@@ -7,7 +7,7 @@
  *
  * Handshakes cost a thousand times what a request does, so that a flood of them could hold a loop:
  * each of their steps is a heavy job of the loop (tg_loop_post_heavy), which runs few of them a
- * round, and everything else in between. */
+ * turn, and everything else in between. */
 #include "net/stream_secure.h"
 
 #include "base/check.h"
