@@ -30,7 +30,7 @@ static void on_bytes(void *owner, tg_status status, struct tg_slice bytes) {
 
 static void cancel(struct tg_op *op) {
   struct read_op *read = TG_CONTAINER(op, struct read_op, op);
-  struct tg_source *body = &read->reply->delivery.call.body;
+  struct tg_source *body = &read->reply->delivery.call->body;
   read->reply->taken = false;
   body->cancel(body);
   tg_op_complete(op);
@@ -74,7 +74,7 @@ int tg_await_proxy_read(lua_State *L) {
   if (reply->over) return lua_pushnil(L), 1;
   struct read_op *read = calloc(1, sizeof *read);
   if (!read) tg_error_throw(L, "out_of_memory", "tg.proxy: no memory");
-  struct tg_source *body = &reply->delivery.call.body;
+  struct tg_source *body = &reply->delivery.call->body;
   tg_op_init(&read->op, &kind);
   read->reply = reply;
   reply->taken = true;

@@ -34,7 +34,7 @@ static void end(struct relay_op *relay, tg_status status, bool sink_failed) {
 }
 
 static void add_trailers(struct tg_proxy_reply *reply) {
-  const struct tg_reply *head = reply->delivery.call.reply;
+  const struct tg_reply *head = reply->delivery.call->reply;
   struct tg_exchange *exchange = reply->exchange;
   if (!head->trailer_count) return;
   struct tg_response_field *fields =
@@ -52,7 +52,7 @@ static void add_trailers(struct tg_proxy_reply *reply) {
 
 static void on_down(struct tg_relay *down, tg_status status) {
   struct relay_op *relay = TG_CONTAINER(down, struct relay_op, down);
-  if (status == TG_OK && relay->reply->delivery.call.reply->status != 101)
+  if (status == TG_OK && relay->reply->delivery.call->reply->status != 101)
     add_trailers(relay->reply);
   end(relay, status, down->sink_failed);
 }
@@ -61,7 +61,7 @@ static void on_down(struct tg_relay *down, tg_status status) {
 static void on_up(struct tg_relay *up, tg_status status) {
   struct relay_op *relay = TG_CONTAINER(up, struct relay_op, up);
   if (status == TG_OK)
-    tg_call_shut(&relay->reply->delivery.call);
+    tg_call_shut(relay->reply->delivery.call);
   else
     end(relay, TG_OK, false);
 }
@@ -98,7 +98,7 @@ int tg_await_proxy_relay(lua_State *L) {
   if (reply->over) return 0;
   struct relay_op *relay = calloc(1, sizeof *relay);
   if (!relay) tg_error_throw(L, "out_of_memory", "tg.proxy: no memory");
-  struct tg_call *call = &reply->delivery.call;
+  struct tg_call *call = reply->delivery.call;
   tg_op_init(&relay->op, &kind);
   relay->reply = reply;
   reply->taken = true;

@@ -76,7 +76,7 @@ struct tg_proxy_reply *tg_proxy_reply_check(lua_State *L, int index) {
 
 void tg_proxy_reply_throw(lua_State *L, const struct tg_proxy_reply *reply, tg_status status) {
   const struct tg_delivery *delivery = &reply->delivery;
-  const char *detail = delivery->call.detail;
+  const char *detail = delivery->call->detail;
   tg_error_push(L, tg_status_name(status), "tg.proxy: the answer of %.*s broke off: %s",
                 (int)reply->rule.to.len, reply->rule.to.ptr,
                 detail ? detail : tg_status_text(status));
@@ -120,7 +120,7 @@ static void add_field(lua_State *L, int fields, const struct tg_response_field *
 
 int tg_await_proxy_head(lua_State *L) {
   struct tg_proxy_reply *reply = tg_proxy_reply_check(L, 1);
-  const struct tg_reply *head = reply->delivery.call.reply;
+  const struct tg_reply *head = reply->delivery.call->reply;
   struct tg_forward_fields fields;
   if (reply->over && !head) tg_error_throw(L, "request_over", "tg.proxy: the reply is over");
   if (tg_forward_reply(&reply->arena, head->fields, head->field_count, &reply->rule.reply,

@@ -115,7 +115,7 @@ static void finish_later(struct forward *forward, tg_status why) {
 static void on_body_failed(struct forward *forward, tg_status status) {
   struct tg_delivery *delivery = &forward->delivery;
   delivery->stage = TG_CALL_BODY;
-  delivery->detail = delivery->call.detail;
+  delivery->detail = delivery->call->detail;
   note_failure(forward, status);
   if (forward->begun) {
     end_answer(forward, status);
@@ -125,7 +125,7 @@ static void on_body_failed(struct forward *forward, tg_status status) {
 }
 
 static void add_trailers(struct forward *forward) {
-  const struct tg_reply *reply = forward->delivery.call.reply;
+  const struct tg_reply *reply = forward->delivery.call->reply;
   struct tg_exchange *exchange = forward->exchange;
   if (TG_LIKELY(!reply->trailer_count)) return;
   struct tg_response_field *fields =
@@ -158,7 +158,7 @@ static void on_down(struct tg_relay *relay, tg_status status) {
 }
 
 static void relay_rest(struct forward *forward) {
-  tg_relay_start(&forward->down, &forward->delivery.call.body, &forward->exchange->sink, on_down);
+  tg_relay_start(&forward->down, &forward->delivery.call->body, &forward->exchange->sink, on_down);
 }
 
 /* The head of an answer that is not whole yet. True: it is decided. */
@@ -226,7 +226,7 @@ static void on_collected(struct forward *forward) {
 
 static void on_piece(void *owner, tg_status status, struct tg_slice bytes) {
   struct forward *forward = owner;
-  const struct tg_reply *reply = forward->delivery.call.reply;
+  const struct tg_reply *reply = forward->delivery.call->reply;
   bool buffers = forward->rule->buffer;
   if (status) {
     on_body_failed(forward, status);
@@ -261,7 +261,7 @@ static void on_rest(void *owner, tg_status status, struct tg_slice bytes) {
 }
 
 static void read_body(struct forward *forward) {
-  struct tg_source *body = &forward->delivery.call.body;
+  struct tg_source *body = &forward->delivery.call->body;
   body->read(body, forward->answered ? on_rest : on_piece, forward);
 }
 
@@ -287,7 +287,7 @@ static void on_tunnel_down(struct tg_relay *relay, tg_status status) {
 static void on_tunnel_up(struct tg_relay *relay, tg_status status) {
   struct forward *forward = TG_CONTAINER(relay, struct forward, up);
   if (status == TG_OK)
-    tg_call_shut(&forward->delivery.call);
+    tg_call_shut(forward->delivery.call);
   else if (relay->sink_failed)
     end_tunnel(forward);
   else
@@ -296,7 +296,7 @@ static void on_tunnel_up(struct tg_relay *relay, tg_status status) {
 
 static void open_tunnel(struct forward *forward) {
   struct tg_exchange *exchange = forward->exchange;
-  struct tg_call *call = &forward->delivery.call;
+  struct tg_call *call = forward->delivery.call;
   tg_status status = exchange->port->upgrade(exchange, &forward->answer);
   if (status) {
     give_delivery_up(forward);
@@ -333,7 +333,7 @@ static bool add_sticky(struct forward *forward, struct tg_forward_fields *fields
 
 static bool make_answer(struct forward *forward) {
   struct tg_exchange *exchange = forward->exchange;
-  const struct tg_reply *reply = forward->delivery.call.reply;
+  const struct tg_reply *reply = forward->delivery.call->reply;
   struct tg_forward_fields fields;
   if (tg_forward_reply(&exchange->arena, reply->fields, reply->field_count, &forward->rule->reply,
                        reply->status == 101, &fields) ||
@@ -356,7 +356,7 @@ static void on_head(struct tg_delivery *delivery) {
     give_delivery_up(forward);
     fail(forward, TG_EBAD_REPLY);
     finish_if_over(forward);
-  } else if (delivery->call.reply->status == 101) {
+  } else if (delivery->call->reply->status == 101) {
     open_tunnel(forward);
   } else {
     read_body(forward);

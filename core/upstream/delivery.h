@@ -4,7 +4,9 @@
  *
  * A failed call is tried again while the rules, the budget of the group and the request allow it:
  * it is idempotent or nothing of it was sent, and none of a body that cannot be had twice was
- * taken. The peers that have failed are not picked again while there are others.
+ * taken. The peers that have failed are not picked again while there are others. Where the rules
+ * say so, a request that may be repeated and has no answer after a while goes to a second peer,
+ * too; who answers first is taken, and the other call is given up. That counts as a retry.
  *
  * The memory is its user's, as are the slices of the request, until the delivery has ended. All on
  * one loop; no event comes from within tg_delivery_start. */
@@ -17,6 +19,7 @@
 #define TG_DELIVERY_TRIES 16
 
 struct tg_delivery;
+struct tg_hedge;
 
 struct tg_delivery_events {
   /* As those of a call. NULL: nobody cares. */
@@ -43,6 +46,7 @@ struct tg_delivery {
   struct tg_rules *rules; /* NULL: it has ended */
   struct tg_peer *peer;   /* of the call under way, or of the last one that failed; may be NULL */
   struct tg_pick pick;
+  struct tg_call *call;     /* its reply, body and sink from `head` on */
   unsigned tries;           /* calls that were begun */
   enum tg_call_stage stage; /* where the last one failed */
   const char *detail;       /* one line for the log; NULL: the status says it */
@@ -56,6 +60,8 @@ struct tg_delivery {
   struct tg_call_request request;
   struct tg_gate_wait wait;
   struct tg_timer timer; /* of the deadline */
+  struct tg_timer hedge_timer;
+  struct tg_hedge *hedge; /* the second call; NULL: none */
   struct tg_peer *tried[TG_DELIVERY_TRIES];
   unsigned tried_count;
   uint64_t begun; /* the call under way */
@@ -65,8 +71,7 @@ struct tg_delivery {
   bool calling; /* a call is under way */
   bool replied; /* its head has come */
 
-  struct tg_call call; /* its reply, body and sink from `head` on; the last: all before it begins
-                          cleared */
+  struct tg_call first; /* the last: all before it begins cleared */
 };
 
 /* Begins; the order is borrowed until the end. An error at once: TG_ENO_PEER, TG_EOVERLOAD (the
