@@ -175,7 +175,7 @@ static int l_fill(lua_State *L) {
                        &reply->rule);
   reply->rule.forwarder = vm->host->forwarder;
   reply->rule.trusted = tg_slice_cstr(vm->settings->trusted_proxies);
-  if (vm->host->groups)
+  if (vm->host->groups && vm->host->forwarder)
     reply->rule.group = tg_groups_find(vm->host->groups, reply->rule.to, vm->generation);
   if (!tg_forward_order(&from, &reply->rule, &reply->arena, &reply->order, &fault)) {
     lua_pushinteger(L, fault.status);

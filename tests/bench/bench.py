@@ -3,7 +3,7 @@
 
 usage: bench.py [--quick] [--json] [--only NAME[,NAME]] [--rounds N] [--seconds S] [--binary PATH]
 
-NAME: json pipelined param tls declared static stall idle start files edit tasks
+NAME: json pipelined param tls proxy declared static stall idle start files edit tasks
 
 What counts is CPU time per request of the server's whole process tree, as a ratio within one run: machines differ and
 the load generator is full before a good server is. Every round loads each server once, in turn, and medians are
@@ -27,6 +27,8 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+import proxies
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -284,6 +286,19 @@ class Bench:
         secured = self.make_secured()
         self.throughput("TLS, JSON, keep-alive, 64 connections: CPU per request", "/json", [("nginx+Lua", 1.0)], False, "tls", secured)
         self.throughput("TLS, full handshakes, P-256: CPU per handshake", "/json", [("nginx+Lua", round(1 / 0.95, 3))], False, "handshakes", secured)
+
+    def proxy(self):
+        backend, found = proxies.servers(self.work, self.options.binary, Process, free_port, LAST_CPU)
+        if not backend:
+            say("bench: no nginx here; the proxies are left out")
+            return
+        with backend:
+            cpu = self.compare("/json", found)
+        figures = {f"{name} us": round(us, 3) for name, (us, _) in cpu.items()}
+        figures.update({f"{name} req/s": round(rate) for name, (_, rate) in cpu.items()})
+        ratio = cpu["tidegate"][0] / cpu["nginx"][0]
+        self.row("reverse proxy, keep-alive on both sides, 64 connections: CPU per request", "<= 0.95 x nginx", ratio <= 0.95,
+                 **figures, **{"x nginx": round(ratio, 3)})
 
     # declarations
 
@@ -557,7 +572,7 @@ def table(rows):
     return "\n".join(out)
 
 
-NAMES = ["json", "pipelined", "param", "tls", "declared", "static", "stall", "idle", "start", "files", "edit", "tasks"]
+NAMES = ["json", "pipelined", "param", "tls", "proxy", "declared", "static", "stall", "idle", "start", "files", "edit", "tasks"]
 
 
 def main():
