@@ -137,7 +137,8 @@ static tg_status run_br(struct tg_decoder *decoder, struct tg_slice *in, char *o
 static tg_status run_zstd(struct tg_decoder *decoder, struct tg_slice *in, char *out,
                           size_t *written, size_t room) {
   ZSTD_inBuffer from = {in->ptr, in->len, 0};
-  ZSTD_outBuffer to = {out, room, 0};
+  void *start = out;
+  ZSTD_outBuffer to = {start, room, 0};
   if (decoder->whole && !in->len) return TG_OK;
   size_t code = ZSTD_decompressStream(decoder->of.zstd, &to, &from);
   *in = tg_slice_skip(*in, from.pos);

@@ -51,12 +51,17 @@ static struct file_state look_at(const char *path) {
   return state;
 }
 
-static void drop(struct tg_tls_clients *clients, struct entry *entry) {
-  tg_list_remove(&entry->link);
-  clients->count--;
+/* It is in no list any more. */
+static void free_entry(struct entry *entry) {
   tg_tls_context_release(entry->context);
   for (int i = 0; i < FILES; i++) free(entry->files[i].path);
   free(entry);
+}
+
+static void drop(struct tg_tls_clients *clients, struct entry *entry) {
+  tg_list_remove(&entry->link);
+  clients->count--;
+  free_entry(entry);
 }
 
 struct tg_tls_clients *tg_tls_clients_new(void) {
@@ -69,8 +74,9 @@ struct tg_tls_clients *tg_tls_clients_new(void) {
 
 void tg_tls_clients_free(struct tg_tls_clients *clients) {
   if (!clients) return;
-  while (!tg_list_empty(&clients->entries))
-    drop(clients, TG_CONTAINER(clients->entries.next, struct entry, link));
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&clients->entries)))
+    free_entry(TG_CONTAINER(link, struct entry, link));
   pthread_mutex_destroy(&clients->lock);
   free(clients);
 }

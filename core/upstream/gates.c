@@ -33,18 +33,18 @@ struct tg_gates *tg_gates_new(void) {
   return gates;
 }
 
-static void drop(struct tg_gates *gates, struct named_gate *named) {
-  tg_list_remove(&named->link);
+/* It is in no list any more. */
+static void free_gate(struct named_gate *named) {
   tg_gate_deinit(&named->gate);
   free(named);
-  gates->count--;
 }
 
 void tg_gates_free(struct tg_gates *gates) {
   if (!gates) return;
+  struct tg_list *link;
   for (unsigned i = 0; i < BUCKETS; i++)
-    while (!tg_list_empty(&gates->buckets[i]))
-      drop(gates, TG_CONTAINER(gates->buckets[i].next, struct named_gate, link));
+    while ((link = tg_list_take_first(&gates->buckets[i])))
+      free_gate(TG_CONTAINER(link, struct named_gate, link));
   pthread_mutex_destroy(&gates->lock);
   free(gates);
 }
@@ -64,7 +64,10 @@ static struct named_gate *find(struct tg_gates *gates, struct tg_list *bucket,
     struct named_gate *named = TG_CONTAINER(link, struct named_gate, link);
     next = link->next;
     if (tg_slice_eq(tg_slice(named->name, named->len), name)) return named;
-    if (is_unused(named)) drop(gates, named);
+    if (!is_unused(named)) continue;
+    tg_list_remove(link);
+    free_gate(named);
+    gates->count--;
   }
   return NULL;
 }
