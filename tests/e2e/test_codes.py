@@ -775,10 +775,19 @@ GOES_ON |= {
     "tg.security.oauth2": "tg.security.oauth2{ token_url = '/token', scopes = { read = 'r' }, check = print }",
     "securitydep:scopes": "tg.security.oauth2{ token_url = '/token', scopes = { read = 'r' }, check = print }:scopes{ 'read' }",
 }
-# Shown to suspend, or not to, where what they belong to can be made: a dependency, a test, a WebSocket.
-IN_THEIR_PLACE = {"tg.provide", "tg.test.client", "tg.test.override"} | {
+SUSPENDS |= {f"tg.http.{name}": f"tg.http.{name}('http://127.0.0.1:1')" for name in
+             ("get", "head", "post", "put", "patch", "delete", "options")}
+SUSPENDS |= {f"httpclient:{name}": f"tg.http.client():{name}('http://127.0.0.1:1')" for name in
+             ("get", "head", "post", "put", "patch", "delete", "options")}
+SUSPENDS |= {"tg.http.request": "tg.http.request { url = 'http://127.0.0.1:1' }",
+             "httpclient:request": "tg.http.client():request { url = 'http://127.0.0.1:1' }"}
+GOES_ON |= {"tg.http.client": "tg.http.client()", "tg.upstream.names": "tg.upstream.names()"}
+# Shown to suspend, or not to, where what they belong to can be made: a dependency, a test, a WebSocket, another server.
+IN_THEIR_PLACE = {"tg.provide", "tg.proxy", "tg.test.client", "tg.test.override"} | {
     f"testclient:{name}" for name in ("request", "get", "head", "post", "put", "patch", "delete", "options")} | {
     f"test_response:{name}" for name in ("all", "chunks", "close", "events", "lines", "ok")} | {
+    f"httpresponse:{name}" for name in ("all", "chunks", "close", "events", "json", "lines", "ok", "text")} | {
+    f"upstream:{name}" for name in ("add", "drain", "peers", "remove", "status", "weight")} | {
     f"cookiejar:{name}" for name in ("all", "clear", "get", "set")} | {
     f"websocket:{name}" for name in ("close", "json", "messages", "ping", "recv", "recv_json", "send", "send_binary")}
 ELSEWHERE = IN_THEIR_PLACE | {"tg.on_loop", "test_response:text", "test_response:json", "request:parts", "part:read", "part:chunks", "part:text",

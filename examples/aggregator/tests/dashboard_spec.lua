@@ -1,7 +1,16 @@
 local tg = require "tidegate"
-local services = require "services"
+local services = tg.test.live and {} or require "services"
 
--- The dashboard is what is tested here: the services are stood in for, one function each.
+describe("the services", function()
+  it("are users, orders and tips", function()
+    assert.same({ id = 1, name = "Ada" }, tg.test.get("/services/users/1"):ok():json())
+    assert.problem(404, tg.test.get("/services/users/9"))
+    assert.same({ { id = 1, item = "lamp" } }, tg.test.get("/services/orders?user=1"):ok():json())
+    assert.problem(503, tg.test.get("/services/orders?user=2"))
+  end)
+end)
+
+-- What is tested here is the dashboard: the services are stood in for, one function each.
 local real = {}
 for name, fn in pairs(services) do
   real[name] = fn
@@ -27,7 +36,7 @@ describe("the dashboard", function()
   it("has all of its parts", function()
     assert.same({ user = { id = 1, name = "Ada" }, orders = { "order" }, tips = { "tip" }, complete = true },
       tg.test.get("/dashboard/1"):ok():json())
-  end)
+  end, { requires = "in_process" })
 
   it("is smaller where a part fails", function()
     services.tips = fail
@@ -36,14 +45,14 @@ describe("the dashboard", function()
     assert.same({}, seen.tips)
     services.orders = fail
     assert.equal(tg.null, tg.test.get("/dashboard/1"):ok():json().orders)
-  end)
+  end, { requires = "in_process" })
 
   it("is none without a user", function()
     services.user = function() return nil end
     assert.problem(404, tg.test.get("/dashboard/9"), { detail = "no user 9" })
     services.user = fail
     assert.status(500, tg.test.get("/dashboard/9"))
-  end)
+  end, { requires = "in_process" })
 
   it("waits for all parts together", function()
     local function slow(value)
@@ -56,5 +65,5 @@ describe("the dashboard", function()
     local start = tg.now()
     tg.test.get("/dashboard/1"):ok()
     assert.near(1, tg.now() - start, 1e-6)
-  end, { requires = "fake_clock" })
+  end, { requires = { "in_process", "fake_clock" } })
 end)
