@@ -95,6 +95,7 @@ static tg_status finish(struct tg_tls_context *made, tg_status status,
 tg_status tg_tls_context_new_client(const struct tg_tls_client_options *options, char *why,
                                     size_t why_size, struct tg_tls_context **context) {
   struct tg_tls_complaint complaint = {why, why_size};
+  why[0] = 0;
   struct tg_tls_context *made = new_context(false);
   tg_status status = made ? fill_client(made, options, &complaint) : TG_ENOMEM;
   return finish(made, status, &complaint, context);
@@ -103,6 +104,7 @@ tg_status tg_tls_context_new_client(const struct tg_tls_client_options *options,
 tg_status tg_tls_context_new_server(const struct tg_tls_server_options *options, char *why,
                                     size_t why_size, struct tg_tls_context **context) {
   struct tg_tls_complaint complaint = {why, why_size};
+  why[0] = 0;
   struct tg_tls_context *made = new_context(true);
   tg_status status = made ? fill_server(made, options, &complaint) : TG_ENOMEM;
   return finish(made, status, &complaint, context);

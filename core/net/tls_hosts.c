@@ -137,7 +137,8 @@ static int on_hello(SSL *ssl, int *alert, void *arg) {
   return SSL_CLIENT_HELLO_ERROR;
 }
 
-/* Only with it does OpenSSL keep the name of the hello. */
+/* Only with it does OpenSSL keep the name of the hello. The type is OpenSSL's.
+ * NOLINTNEXTLINE(readability-non-const-parameter) */
 static int on_server_name(SSL *ssl, int *alert, void *arg) {
   (void)ssl;
   (void)alert;

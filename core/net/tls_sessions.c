@@ -40,8 +40,9 @@ static void drop(struct tg_tls_sessions *sessions, struct kept *kept) {
 
 void tg_tls_sessions_free(struct tg_tls_sessions *sessions) {
   if (!sessions) return;
-  while (!tg_list_empty(&sessions->kept))
-    drop(sessions, TG_CONTAINER(sessions->kept.next, struct kept, link));
+  struct tg_list *link;
+  while ((link = tg_list_take_first(&sessions->kept)))
+    drop(sessions, TG_CONTAINER(link, struct kept, link));
   pthread_mutex_destroy(&sessions->lock);
   free(sessions);
 }

@@ -159,7 +159,7 @@ def test_idle_connections_are_small(server, ca):
         for conn in connect(200):
             stack.enter_context(conn)
         if not SLOW > 2:  # a sanitizer's memory says nothing
-            assert (server.memory() - before) / 200 < 60000
+            assert (server.memory() - before) / 200 < 40000
 
 
 # --- 121: what is not TLS -----------------------------------------------------------------------------------------
