@@ -250,7 +250,3 @@ class Caddy(Program):
             f"http://127.0.0.1:{self.port} {{\n root * {www}\n {self.site}\n}}\n")
         home = {"XDG_DATA_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder), "HOME": str(self.folder)}
         self._start("/usr/bin/caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile", env=home)
-
-
-HAS_NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") is not None
-HAS_CADDY = shutil.which("caddy") is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from backends import HAS_CADDY, HAS_NGINX, Backend, Caddy, Nginx, answer, free_port
+from backends import Backend, Caddy, Nginx, answer, free_port
 from harness import DEADLINE, Conn, Server, command, request, until, write_app
 
 PRELUDE = """
@@ -1070,7 +1070,6 @@ TEXT = b"all work and no play\n" * 5000
 EXPECTED = ["404", str(len(BIG)), str(len(TEXT)), "gzip\ttrue", f"{len(BIG)}\t0", f"8\t{len(BIG)}", "hello"]
 
 
-@pytest.mark.skipif(not HAS_NGINX, reason="nginx is not installed")
 def test_C1_J1_against_nginx(folder):
     with Nginx('location = /hello { return 200 "hello"; } location = /moved { return 302 /hello; } '
                "gzip on; gzip_types *; gzip_min_length 100;", {"big": BIG, "text.txt": TEXT}) as nginx:
@@ -1078,7 +1077,6 @@ def test_C1_J1_against_nginx(folder):
     assert out[0] == "200\thello\ttext/plain" and out[1:] == EXPECTED
 
 
-@pytest.mark.skipif(not HAS_CADDY, reason="Caddy is not installed")
 def test_C1_J1_against_caddy(folder):
     with Caddy('encode zstd gzip\n respond /hello "hello"\n redir /moved /hello\n file_server',
                {"big": BIG, "text.txt": TEXT}) as caddy:
