@@ -44,7 +44,7 @@ static void let_go(struct tg_delivery *delivery) {
   for (unsigned i = 0; i < delivery->tried_count; i++) tg_peer_release(delivery->tried[i]);
   delivery->tried_count = 0;
   delivery->peer = NULL;
-  tg_timer_stop(&delivery->loop->timers, &delivery->timer);
+  tg_wheel_remove(&delivery->loop->wheel, &delivery->timer);
   tg_timer_stop(&delivery->loop->timers, &delivery->hedge_timer);
   drop_hedge(delivery);
   if (delivery->inside) tg_gate_leave(tg_group_gate(delivery->order->group));
@@ -123,7 +123,7 @@ static struct tg_delivery *of_call(struct tg_call *call) {
 
 static void take_head(struct tg_delivery *delivery) {
   delivery->replied = true;
-  tg_timer_stop(&delivery->loop->timers, &delivery->timer);
+  tg_wheel_clear(&delivery->timer);
   tg_timer_stop(&delivery->loop->timers, &delivery->hedge_timer);
   delivery->events->head(delivery);
 }
@@ -348,7 +348,7 @@ static void on_ready(struct tg_gate_wait *wait, tg_status status) {
   fail(delivery, status);
 }
 
-static void on_deadline(struct tg_timer *timer) {
+static void on_deadline(struct tg_wheel_node *timer) {
   struct tg_delivery *delivery = TG_CONTAINER(timer, struct tg_delivery, timer);
   tg_gate_cancel(&delivery->wait);
   if (delivery->calling) {
@@ -387,10 +387,11 @@ tg_status tg_delivery_start(struct tg_delivery *delivery, struct tg_loop *loop,
   delivery->rules = tg_group_hold_rules(order->group);
   if (order->request)
     tg_affinity_read(delivery->rules, order->request, order->client, &delivery->pick);
-  tg_status status = TG_OK;
+  tg_wheel_node_init(&delivery->timer, on_deadline);
   if (order->deadline)
-    status = tg_timer_start(&loop->timers, &delivery->timer, order->deadline, on_deadline);
-  if (status == TG_OK) status = enter(delivery);
+    tg_wheel_set(&loop->wheel, &delivery->timer, uv_now(&loop->uv) * TG_MILLISECOND,
+                 order->deadline);
+  tg_status status = enter(delivery);
   if (status == TG_OK) status = begin_try(delivery);
   if (status == TG_OK || status == TG_EAGAIN) return TG_OK;
   let_go(delivery);

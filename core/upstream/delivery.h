@@ -59,7 +59,7 @@ struct tg_delivery {
   struct tg_loop *loop;
   struct tg_call_request request;
   struct tg_gate_wait wait;
-  struct tg_timer timer; /* of the deadline */
+  struct tg_wheel_node timer; /* of the deadline */
   struct tg_timer hedge_timer;
   struct tg_hedge *hedge; /* the second call; NULL: none */
   struct tg_peer *tried[TG_DELIVERY_TRIES];
