@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from backends import HAS_NGINX, Backend, Nginx, Reader
+from backends import Backend, Nginx, Reader
 from harness import Server, command
 
-pytestmark = pytest.mark.skipif(not HAS_NGINX, reason="nginx is not installed")
 
 PRELUDE = """
 local tg = require "tidegate"
