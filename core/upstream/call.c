@@ -250,7 +250,7 @@ static void init(struct tg_call *call) {
   uint32_t fields = limits->head_fields ? limits->head_fields : TG_CALL_HEAD_FIELDS;
   tg_h1_reply_init(&call->h1, call->request->arena, reply_to(call->request->method), bytes, fields);
   call->reply = &call->h1.reply;
-  call->started = tg_call_now(call);
+  call->started = tg_clock_now();
   tg_call_source_init(&call->body);
   tg_call_sink_init(&call->sink);
   tg_wheel_node_init(&call->deadline, on_deadline);

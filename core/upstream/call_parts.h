@@ -5,8 +5,11 @@
 #include "upstream/call.h"
 #include "upstream/link.h"
 
+/* The time of the present turn of the loop; but what the user computed in it before he began the
+ * call is none of the call's time. */
 static inline uint64_t tg_call_now(const struct tg_call *call) {
-  return tg_loop_woken(call->loop);
+  uint64_t woken = tg_loop_woken(call->loop);
+  return woken > call->started ? woken : call->started;
 }
 
 /* The call has failed, with a line for the log (static storage, or NULL): its link is closed, and

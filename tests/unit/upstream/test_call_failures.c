@@ -520,6 +520,24 @@ static void test_C4_each_wait_has_its_own_limit(void **state) {
   rig_free(rig);
 }
 
+/* The loop's clock stands still while its user computes. */
+static void test_C4_what_was_computed_before_is_not_counted(void **state) {
+  (void)state;
+  struct rig *rig = rig_new();
+  warm_up(rig);
+  uint64_t begun = tg_loop_woken(&rig->loop);
+  while (tg_clock_now() < begun + 20 * TG_MILLISECOND) continue;
+  rig->limits.first_byte = 60 * TG_SECOND;
+  assert_int_equal(rig_start(rig), TG_OK);
+  assert_true(rig->call->started >= begun + 20 * TG_MILLISECOND);
+  assert_true(rig->call->heard_at >= rig->call->started);
+  RIG_HEAR(rig, GET);
+  rig_say(rig, HELLO);
+  RIG_UNTIL(rig, rig->ends);
+  assert_int_equal(rig->heads, 1);
+  rig_free(rig);
+}
+
 static void test_C4_a_backend_that_takes_nothing(void **state) {
   (void)state;
   struct rig *rig = rig_new();
@@ -721,6 +739,7 @@ int main(void) {
       cmocka_unit_test(a_source_that_fails_or_lies_fails_the_call),
       cmocka_unit_test(test_105_a_backend_that_closes_while_it_is_sent_to),
       cmocka_unit_test(test_C4_each_wait_has_its_own_limit),
+      cmocka_unit_test(test_C4_what_was_computed_before_is_not_counted),
       cmocka_unit_test(test_C4_a_backend_that_takes_nothing),
       cmocka_unit_test(test_C4_no_connection),
       cmocka_unit_test(a_slow_reader_is_no_idle_backend),
