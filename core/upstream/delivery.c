@@ -307,6 +307,11 @@ static tg_status begin_call(struct tg_delivery *delivery) {
   return status;
 }
 
+static const char *refusal_of(const struct tg_pick *pick, tg_status status) {
+  if (status != TG_EOVERLOAD) return "no peer is usable";
+  return pick->full ? "each peer has as many requests as it may" : "the circuit breaker is open";
+}
+
 static tg_status begin_try(struct tg_delivery *delivery) {
   struct tg_pick *pick = &delivery->pick;
   pick->tried = delivery->tried;
@@ -315,7 +320,7 @@ static tg_status begin_try(struct tg_delivery *delivery) {
   if (status) {
     delivery->peer = NULL;
     delivery->retry_after = pick->retry_after;
-    delivery->detail = status == TG_EOVERLOAD ? "the circuit breaker is open" : "no peer is usable";
+    delivery->detail = refusal_of(pick, status);
     return status;
   }
   delivery->picked = true;

@@ -204,7 +204,8 @@ static tg_status pick_locked(struct tg_group *group, struct tg_pick *pick, struc
   pick->retry_after = 1;
   size_t count = gather(group, pick, now, &best);
   if (!count) return TG_ENO_PEER;
-  if (best == FULL) return TG_EOVERLOAD;
+  pick->full = best == FULL;
+  if (pick->full) return TG_EOVERLOAD;
   if (!tg_breaker_pass(&group->breaker, &group->rules->breaker, now, &pick->turn, &wait)) {
     pick->retry_after = (uint32_t)((wait + TG_SECOND - 1) / TG_SECOND);
     if (!pick->retry_after) pick->retry_after = 1;

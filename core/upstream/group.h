@@ -32,10 +32,11 @@ struct tg_pick {
   uint32_t turn;        /* for the outcome */
   uint32_t retry_after; /* TG_EOVERLOAD: in so many seconds, at least 1 */
   bool stick;           /* the client's cookie is to say peer->id from now on */
+  bool full;            /* TG_EOVERLOAD: each peer has as many requests as it may have */
 };
 
 /* TG_OK: *peer is counted and held until tg_peer_end. TG_ENO_PEER: there is none that may be asked;
- * TG_EOVERLOAD: the breaker is open. Any thread. */
+ * TG_EOVERLOAD: the breaker is open, or all of them are full. Any thread. */
 TG_MUST_CHECK tg_status tg_group_pick(struct tg_group *group, struct tg_pick *pick,
                                       struct tg_peer **peer);
 

@@ -375,6 +375,18 @@ def test_full_queue(peer):
         until(lambda: server.ask("/x").status == 200)
 
 
+def test_a_full_peer_is_no_open_breaker(peer):
+    with Peer(says(b"", "hold")) as silent, \
+            Server(app({"backend": f'peers = {{ {{ "{silent.address}", max_requests = 1 }} }}'},
+                       '["GET /x"] = { proxy = "backend" },')) as server:
+        with server.connect() as conn:
+            conn.send(request("GET", "/x"))
+            until(lambda: silent.requests)
+            response = server.ask("/x")
+            assert response.status == 503 and int(response.header("retry-after")) >= 1
+            server.wait_log("each peer has as many requests as it may")
+
+
 # --- upgrades ------------------------------------------------------------------------------------------------------
 
 

@@ -319,6 +319,7 @@ static void test_a_peer_has_its_own_limit(void **state) {
   assert_int_equal(tg_group_pick(fixture->group, &pick, &one), TG_OK);
   assert_int_equal(tg_group_pick(fixture->group, &pick, &two), TG_OK);
   assert_int_equal(tg_group_pick(fixture->group, &pick, &three), TG_EOVERLOAD);
+  assert_true(pick.full);
   end(one, &pick, 200), end(two, &pick, 200);
   assert_int_equal(ask(fixture, 200), '1');
 }
