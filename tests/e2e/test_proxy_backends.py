@@ -27,8 +27,6 @@ def free_port():
 @pytest.fixture(scope="module", params=["nginx", "caddy"])
 def gate(request, tmp_path_factory):
     program = shutil.which(request.param) or f"/usr/sbin/{request.param}"
-    if not os.path.exists(program):
-        pytest.skip(f"no {request.param} here")
     folder, port = tmp_path_factory.mktemp(request.param), free_port()
     (folder / "www").mkdir()
     (folder / "www/big.bin").write_bytes(random.Random(3).randbytes(5 << 20))
@@ -115,14 +113,11 @@ server s1 -wait
 
 
 def test_varnishtest_plays_both_sides(tmp_path):
-    program = shutil.which("varnishtest")
-    if not program:
-        pytest.skip("no varnishtest here")
     backend = free_port()
     app = {"tidegate.lua": 'return { log = { access = "off" }, upstreams = { back = { peers = { "127.0.0.1:%d" } } } }' % backend,
            "routes/index.lua": 'return { ["ANY /{rest:path}"] = { proxy = "back" } }'}
     with Server(app, loops=1) as server:
         script = tmp_path / "proxy.vtc"
         script.write_text(VTC % {"backend": backend, "gate": server.port})
-        done = subprocess.run([program, str(script)], capture_output=True, text=True, timeout=6 * DEADLINE, check=False)
+        done = subprocess.run(["varnishtest", str(script)], capture_output=True, text=True, timeout=6 * DEADLINE, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
