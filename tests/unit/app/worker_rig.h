@@ -167,7 +167,7 @@ static void rig_accept_here(struct rig *rig, void *arg) {
   struct tg_address peer = {0};
   socklen_t len = sizeof peer.addr;
   TG_CHECK(getpeername(*(int *)arg, &peer.addr.any, &len) == 0);
-  tg_server_accept(&rig->server, *(int *)arg, &peer);
+  tg_server_accept(&rig->server, *(int *)arg, &peer, NULL);
 }
 
 static void rig_start(struct rig *rig, unsigned size, unsigned queue, uint64_t max_wait,
