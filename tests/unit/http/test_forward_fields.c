@@ -176,7 +176,7 @@ static void test_rules(void **state) {
 
 static const char *answer(const char *text, const struct tg_forward_rules *rules, bool upgrade) {
   static char shown[4096];
-  char memory[4096];
+  static char memory[4096];
   struct tg_arena arena;
   struct tg_field fields[FIELDS_MAX];
   struct tg_forward_fields out;
