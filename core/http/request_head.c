@@ -2,6 +2,7 @@
 #include "http/request_head.h"
 
 #include "base/number.h"
+#include "http/head_text.h"
 
 /* Printable ASCII without the space: what cannot end a line or split it. */
 static bool valid_word(struct tg_slice word) {
@@ -46,14 +47,6 @@ static tg_status check(const struct tg_request_head *head, size_t *room) {
   return TG_OK;
 }
 
-static inline char *put(char *out, struct tg_slice bytes) {
-  if (bytes.len == 0) return out;
-  memcpy(out, bytes.ptr, bytes.len);
-  return out + bytes.len;
-}
-
-#define PUT(out, literal) ((char *)memcpy(out, literal, sizeof(literal) - 1) + sizeof(literal) - 1)
-
 /* Methods whose meaning expects a body: RFC 9110 section 8.6. */
 static bool expects_body(struct tg_slice method) {
   return tg_slice_eq(method, TG_SLICE("POST")) || tg_slice_eq(method, TG_SLICE("PUT")) ||
@@ -64,15 +57,15 @@ static char *put_framing(char *out, const struct tg_request_head *head) {
   uint64_t length = head->length;
   if (length == TG_LENGTH_NONE && expects_body(head->method)) length = 0;
   if (length == TG_LENGTH_CHUNKED) {
-    out = PUT(out, "Transfer-Encoding: chunked\r\n");
+    out = TG_HEAD_PUT(out, "Transfer-Encoding: chunked\r\n");
   } else if (length != TG_LENGTH_NONE) {
-    out = PUT(out, "Content-Length: ");
+    out = TG_HEAD_PUT(out, "Content-Length: ");
     out += tg_number_write_u64(length, out);
-    out = PUT(out, "\r\n");
+    out = TG_HEAD_PUT(out, "\r\n");
   }
-  if (head->expect_continue) out = PUT(out, "Expect: 100-continue\r\n");
-  if (head->upgrade) return PUT(out, "Connection: upgrade\r\n");
-  return head->close ? PUT(out, "Connection: close\r\n") : out;
+  if (head->expect_continue) out = TG_HEAD_PUT(out, "Expect: 100-continue\r\n");
+  if (head->upgrade) return TG_HEAD_PUT(out, "Connection: upgrade\r\n");
+  return head->close ? TG_HEAD_PUT(out, "Connection: close\r\n") : out;
 }
 
 tg_status tg_request_head_write(struct tg_buffer *out, const struct tg_request_head *head) {
@@ -81,22 +74,22 @@ tg_status tg_request_head_write(struct tg_buffer *out, const struct tg_request_h
   if (status == TG_OK) status = tg_buffer_reserve(out, room);
   if (status) return status;
   char *begin = tg_buffer_tail(out);
-  char *at = put(begin, head->method);
+  char *at = tg_head_put(begin, head->method);
   *at++ = ' ';
-  at = put(at, head->target);
-  at = PUT(at, " HTTP/1.1\r\nHost: ");
-  at = put(at, head->authority);
-  at = PUT(at, "\r\n");
+  at = tg_head_put(at, head->target);
+  at = TG_HEAD_PUT(at, " HTTP/1.1\r\nHost: ");
+  at = tg_head_put(at, head->authority);
+  at = TG_HEAD_PUT(at, "\r\n");
   at = put_framing(at, head);
   for (size_t i = 0; i < head->field_count; i++) {
     const struct tg_response_field *field = &head->fields[i];
     if (ours(head, field->name)) continue;
-    at = put(at, field->name);
-    at = PUT(at, ": ");
-    at = put(at, field->value);
-    at = PUT(at, "\r\n");
+    at = tg_head_put(at, field->name);
+    at = TG_HEAD_PUT(at, ": ");
+    at = tg_head_put(at, field->value);
+    at = TG_HEAD_PUT(at, "\r\n");
   }
-  at = PUT(at, "\r\n");
+  at = TG_HEAD_PUT(at, "\r\n");
   tg_buffer_wrote(out, (size_t)(at - begin));
   return TG_OK;
 }

@@ -6,6 +6,7 @@
 #include "http/response.h"
 
 #include "base/escape.h"
+#include "http/head_text.h"
 
 /* RFC 9110 section 15 and the registry of IANA. */
 #define STATUS_MAP(X)                       \
@@ -182,14 +183,6 @@ static bool ours(struct tg_slice name) {
 
 /* --- the head ------------------------------------------------------------------------------------- */
 
-static inline char *put(char *out, struct tg_slice bytes) {
-  if (bytes.len == 0) return out;
-  memcpy(out, bytes.ptr, bytes.len);
-  return out + bytes.len;
-}
-
-#define PUT(out, literal) ((char *)memcpy(out, literal, sizeof(literal) - 1) + sizeof(literal) - 1)
-
 static char *put_decimal(char *out, uint64_t number) {
   char digits[20];
   size_t at = sizeof digits;
@@ -201,8 +194,8 @@ static char *put_decimal(char *out, uint64_t number) {
 
 static char *put_start(char *out, int status) {
   struct tg_slice start = rows[status - 100].start;
-  if (start.len) return put(out, start);
-  char *end = PUT(out, UNKNOWN_START);
+  if (start.len) return tg_head_put(out, start);
+  char *end = TG_HEAD_PUT(out, UNKNOWN_START);
   put_decimal(out + UNKNOWN_DIGITS, (uint64_t)status);
   return end;
 }
@@ -211,16 +204,16 @@ static char *put_framing(char *out, const struct tg_response_head *head) {
   /* RFC 9110 section 8.6 and RFC 9112 section 6.1: never in 1xx and 204, whatever was asked for. */
   if (head->status >= 200 && head->status != 204 && head->length != TG_LENGTH_NONE) {
     if (head->length == TG_LENGTH_CHUNKED) {
-      out = PUT(out, "Transfer-Encoding: chunked\r\n");
+      out = TG_HEAD_PUT(out, "Transfer-Encoding: chunked\r\n");
     } else {
-      out = PUT(out, "Content-Length: ");
+      out = TG_HEAD_PUT(out, "Content-Length: ");
       out = put_decimal(out, head->length);
-      out = PUT(out, "\r\n");
+      out = TG_HEAD_PUT(out, "\r\n");
     }
   }
-  if (head->close) return PUT(out, "Connection: close\r\n");
-  if (head->keep_alive) return PUT(out, "Connection: keep-alive\r\n");
-  if (head->upgrade) return PUT(out, "Connection: upgrade\r\n");
+  if (head->close) return TG_HEAD_PUT(out, "Connection: close\r\n");
+  if (head->keep_alive) return TG_HEAD_PUT(out, "Connection: keep-alive\r\n");
+  if (head->upgrade) return TG_HEAD_PUT(out, "Connection: upgrade\r\n");
   return out;
 }
 
@@ -251,25 +244,25 @@ tg_status tg_response_write_head(struct tg_buffer *out, const struct tg_response
   char *begin = tg_buffer_tail(out);
   char *at = put_start(begin, head->status);
   if (head->date.len) {
-    at = PUT(at, "Date: ");
-    at = put(at, head->date);
-    at = PUT(at, "\r\n");
+    at = TG_HEAD_PUT(at, "Date: ");
+    at = tg_head_put(at, head->date);
+    at = TG_HEAD_PUT(at, "\r\n");
   }
   if (head->content_type.len) {
-    at = PUT(at, "Content-Type: ");
-    at = put(at, head->content_type);
-    at = PUT(at, "\r\n");
+    at = TG_HEAD_PUT(at, "Content-Type: ");
+    at = tg_head_put(at, head->content_type);
+    at = TG_HEAD_PUT(at, "\r\n");
   }
   at = put_framing(at, head);
   for (size_t i = 0; i < head->field_count; i++) {
     const struct tg_response_field *field = &head->fields[i];
     if (ours(field->name)) continue;
-    at = put(at, field->name);
-    at = PUT(at, ": ");
-    at = put(at, field->value);
-    at = PUT(at, "\r\n");
+    at = tg_head_put(at, field->name);
+    at = TG_HEAD_PUT(at, ": ");
+    at = tg_head_put(at, field->value);
+    at = TG_HEAD_PUT(at, "\r\n");
   }
-  at = PUT(at, "\r\n");
+  at = TG_HEAD_PUT(at, "\r\n");
   tg_buffer_wrote(out, (size_t)(at - begin));
   return TG_OK;
 }
@@ -292,15 +285,15 @@ tg_status tg_response_write_end(struct tg_buffer *out, const struct tg_response_
   tg_status status = tg_buffer_reserve(out, room);
   if (status) return status;
   char *begin = tg_buffer_tail(out);
-  char *at = PUT(begin, "0\r\n");
+  char *at = TG_HEAD_PUT(begin, "0\r\n");
   for (size_t i = 0; i < count; i++) {
     if (!tg_response_valid_field(trailers[i].name, trailers[i].value)) continue;
-    at = put(at, trailers[i].name);
-    at = PUT(at, ": ");
-    at = put(at, trailers[i].value);
-    at = PUT(at, "\r\n");
+    at = tg_head_put(at, trailers[i].name);
+    at = TG_HEAD_PUT(at, ": ");
+    at = tg_head_put(at, trailers[i].value);
+    at = TG_HEAD_PUT(at, "\r\n");
   }
-  at = PUT(at, "\r\n");
+  at = TG_HEAD_PUT(at, "\r\n");
   tg_buffer_wrote(out, (size_t)(at - begin));
   return TG_OK;
 }

@@ -57,7 +57,6 @@ struct tg_tls_context {
   atomic_uint refs;
   bool server;
   bool verify;
-  bool many_rules;                  /* certificates differ in what they ask of clients */
   int keylog;                       /* descriptor, or -1 */
   SSL_CTX *ssl;                     /* of clients, or of a server's first certificate */
   struct bio_method_st *bio;        /* how connections get and give their bytes (tls.c) */

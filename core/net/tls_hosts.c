@@ -245,8 +245,6 @@ tg_status tg_tls_hosts_make(struct tg_tls_context *context,
     tg_status status = make_host(context, i, options, complaint);
     if (status == TG_EINVALID && count > 1) number(complaint, i);
     if (status) return status;
-    if (memcmp(hosts->all[i].client_ca, hosts->all[0].client_ca, 32) != 0)
-      context->many_rules = true;
   }
   if (hosts->name_count)
     qsort(hosts->names, hosts->name_count, sizeof *hosts->names, compare_names);

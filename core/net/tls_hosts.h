@@ -33,7 +33,7 @@ struct tg_tls_hosts {
   size_t name_count, name_room;
 };
 
-/* Makes those of the options, and sets the context's `ssl`, `hosts` and `many_rules`. What was made
+/* Makes those of the options, and sets the context's `ssl` and `hosts`. What was made
  * when an error came is freed with the context. */
 TG_MUST_CHECK tg_status tg_tls_hosts_make(struct tg_tls_context *context,
                                           const struct tg_tls_server_options *options,

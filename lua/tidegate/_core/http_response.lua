@@ -168,19 +168,7 @@ end
 --- Iterates over server-sent events. ⏸
 --- @return fun(): tidegate.ServerSentEvent|nil
 function Response:events()
-  local next_piece, parser = take(self, "res:events()"), require("tidegate._pure.sse_parser").new()
-  local waiting, at = {}, 0
-  return function()
-    while at >= #waiting do
-      local piece = next_piece()
-      if not piece then
-        return nil
-      end
-      waiting, at = parser:feed(piece), 0
-    end
-    at = at + 1
-    return waiting[at]
-  end
+  return require("tidegate._pure.sse_parser").events(take(self, "res:events()"))
 end
 
 --- Returns the response; where the status is 400 or more it raises `bad_status` instead, with it in `err.response`.

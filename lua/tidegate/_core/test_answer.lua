@@ -128,18 +128,7 @@ end
 --- Iterates over server-sent events. ⏸
 --- @return fun(): tidegate.ServerSentEvent|nil
 function Response:events()
-  local read, parser, waiting, at = pieces(self), sse_parser.new(), {}, 0
-  return function()
-    while at >= #waiting do
-      local piece = read()
-      if not piece then
-        return nil
-      end
-      waiting, at = parser:feed(piece), 0
-    end
-    at = at + 1
-    return waiting[at]
-  end
+  return sse_parser.events(pieces(self))
 end
 
 --- Reads no further: to the application, the client is gone.

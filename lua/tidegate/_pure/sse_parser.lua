@@ -72,4 +72,21 @@ function Parser:feed(bytes)
   return out
 end
 
+--- @param read fun(): string|nil the next piece of a stream; nil at its end
+--- @return fun(): tidegate.ServerSentEvent|nil iterator over its events
+function M.events(read)
+  local parser, waiting, at = M.new(), {}, 0
+  return function()
+    while at >= #waiting do
+      local piece = read()
+      if not piece then
+        return nil
+      end
+      waiting, at = parser:feed(piece), 0
+    end
+    at = at + 1
+    return waiting[at]
+  end
+end
+
 return M
