@@ -22,5 +22,7 @@ void tg_forward_rules_resolve(struct tg_generation *generation,
     rule->forwarder = forwarder;
     rule->trusted = tg_slice_cstr(generation->config.settings.trusted_proxies);
     rule->group = tg_groups_find(forwarder->groups, rule->to, generation->number);
+    if (rule->mirror.to.len)
+      rule->mirror.group = tg_groups_find(forwarder->groups, rule->mirror.to, generation->number);
   }
 }

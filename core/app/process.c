@@ -256,12 +256,12 @@ static void close_all(struct tg_process *process, struct tg_shutdown *signals) {
   if (!clean) _exit(process->exit_status); /* a thread is stuck in C code: its memory stays */
   tg_watchdog_free(process->watchdog);
   tg_shared_registry_free(process->host.shared);
-  tg_groups_free(process->host.groups);
   tg_loop_deinit(&process->control);
   for (unsigned i = 0; process->loops && i < process->loop_count && process->loops[i]; i++) {
     tg_loop_thread_deinit(process->loops[i]);
     free(process->loops[i]);
   }
+  tg_groups_free(process->host.groups); /* a loop that ends gives its mirrored requests up */
   tg_gates_free(process->host.gates);
   tg_tls_clients_free(process->host.tls_clients);
   free(process->loops);

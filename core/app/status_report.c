@@ -78,10 +78,12 @@ static tg_status put_upstream(struct tg_buffer *out, const struct tg_group_repor
   tg_status status = tg_buffer_format(
       out,
       ":{\"breaker\":\"%s\",\"active\":%u,\"waiting\":%u,\"limit\":%u,\"requests\":%llu,"
-      "\"failures\":%llu,\"retries\":%llu,\"refused\":%llu,\"peers\":[",
+      "\"failures\":%llu,\"retries\":%llu,\"refused\":%llu,\"mirrored\":%llu,"
+      "\"unmirrored\":%llu,\"peers\":[",
       report->breaker, report->active, report->waiting, report->limit,
       (unsigned long long)report->requests, (unsigned long long)report->failures,
-      (unsigned long long)report->retries, (unsigned long long)report->refused);
+      (unsigned long long)report->retries, (unsigned long long)report->refused,
+      (unsigned long long)report->mirrored, (unsigned long long)report->unmirrored);
   for (size_t i = 0; i < report->count && status == TG_OK; i++)
     status = put_peer(out, &report->peers[i], i == 0);
   return status ? status : tg_buffer_append(out, "]}", 2);

@@ -126,6 +126,19 @@ static void read_timeouts(lua_State *L, int proxy, struct tg_rules_timeouts *tim
   lua_pop(L, 1);
 }
 
+/* The name of a group, or nothing. */
+static void read_mirror(lua_State *L, int proxy, struct tg_arena *arena,
+                        struct tg_mirror_rule *mirror) {
+  lua_getfield(L, proxy, "mirror");  // .. mirror
+  if (lua_istable(L, -1)) {
+    int table = lua_gettop(L);
+    mirror->to = text_field(L, table, "to", arena);
+    mirror->share = number_field(L, table, "share", 1);
+    mirror->max_body = (uint64_t)number_field(L, table, "max_body", 0);
+  }
+  lua_pop(L, 1);
+}
+
 void tg_forward_rule_read(lua_State *L, int index, const struct tg_route_param *params,
                           uint32_t param_count, struct tg_arena *arena,
                           struct tg_forward_rule *rule) {
@@ -141,4 +154,5 @@ void tg_forward_rule_read(lua_State *L, int index, const struct tg_route_param *
   read_path(L, index, &known, arena, rule);
   read_host(L, index, arena, rule);
   read_timeouts(L, index, &rule->timeouts);
+  read_mirror(L, index, arena, &rule->mirror);
 }

@@ -160,6 +160,12 @@ static void read_own(lua_State *L, struct tg_proxy_reply *reply, int rule) {
   lua_pop(L, 2);
 }
 
+static void find_groups(struct tg_vm *vm, struct tg_forward_rule *rule) {
+  rule->group = tg_groups_find(vm->host->groups, rule->to, vm->generation);
+  if (rule->mirror.to.len)
+    rule->mirror.group = tg_groups_find(vm->host->groups, rule->mirror.to, vm->generation);
+}
+
 /* fill(reply, rule) -> nothing, or status and text of what is wrong with the request */
 static int l_fill(lua_State *L) {
   struct tg_proxy_reply *reply = lua_touserdata(L, 1);
@@ -175,8 +181,7 @@ static int l_fill(lua_State *L) {
                        &reply->rule);
   reply->rule.forwarder = vm->host->forwarder;
   reply->rule.trusted = tg_slice_cstr(vm->settings->trusted_proxies);
-  if (vm->host->groups && vm->host->forwarder)
-    reply->rule.group = tg_groups_find(vm->host->groups, reply->rule.to, vm->generation);
+  if (vm->host->groups && vm->host->forwarder) find_groups(vm, &reply->rule);
   if (!tg_forward_order(&from, &reply->rule, &reply->arena, &reply->order, &fault)) {
     lua_pushinteger(L, fault.status);
     lua_pushstring(L, fault.text);
@@ -207,6 +212,13 @@ static struct tg_proxy_reply *prepare(lua_State *L, struct tg_exchange *exchange
   __builtin_unreachable();
 }
 
+static tg_status start(struct tg_proxy_reply *reply, struct tg_loop *loop) {
+  const struct tg_forward_rule *rule = &reply->rule;
+  if (rule->mirror.group)
+    reply->mirror = tg_mirror_begin(loop, &rule->mirror, &reply->order, rule->forwarder->log);
+  return tg_delivery_start(&reply->delivery, loop, &reply->order, &events);
+}
+
 int tg_await_proxy_call(lua_State *L) {
   struct tg_exchange_ref *ref = luaL_checkudata(L, 1, TG_REQUEST_OBJECT);
   luaL_checktype(L, 2, LUA_TTABLE);
@@ -217,7 +229,7 @@ int tg_await_proxy_call(lua_State *L) {
   struct tg_proxy_reply *reply = prepare(L, exchange);
   struct call_op *call = calloc(1, sizeof *call);
   tg_status status = TG_ENOMEM;
-  if (call) status = tg_delivery_start(&reply->delivery, tg_vm_of(L)->loop, &reply->order, &events);
+  if (call) status = start(reply, tg_vm_of(L)->loop);
   if (status) {
     free(call);
     char id[40];

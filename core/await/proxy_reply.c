@@ -15,6 +15,7 @@ TG_AWAITABLE(proxy_head)
 
 void tg_proxy_reply_free(struct tg_proxy_reply *reply) {
   if (!reply->over) tg_delivery_cancel(&reply->delivery);
+  tg_mirror_release(reply->mirror);
   tg_buffer_deinit(&reply->bytes);
   tg_arena_reset(&reply->arena);
   free(reply);

@@ -19,12 +19,13 @@ struct tg_proxy_reply {
   struct tg_forward_rule rule;
   struct tg_delivery_order order;
   struct tg_arena arena;
-  struct tg_buffer bytes; /* a body of the caller's */
-  struct tg_op *op;       /* waits for the head; else NULL */
-  tg_status status;       /* why there is none */
-  bool over;              /* the delivery has ended, or never began */
-  bool taken;             /* its body is read, by whatever way */
-  char memory[2048];      /* of the arena */
+  struct tg_buffer bytes;   /* a body of the caller's */
+  struct tg_mirror *mirror; /* the body of the request goes by it; else NULL */
+  struct tg_op *op;         /* waits for the head; else NULL */
+  tg_status status;         /* why there is none */
+  bool over;                /* the delivery has ended, or never began */
+  bool taken;               /* its body is read, by whatever way */
+  char memory[2048];        /* of the arena */
   struct tg_delivery delivery;
 };
 

@@ -16,6 +16,7 @@
 static void finish(struct tg_forward *forward) {
   struct tg_exchange *exchange = forward->exchange;
   tg_buffer_deinit(&forward->body);
+  tg_mirror_release(forward->mirror);
   tg_loop_job_remove(&forward->later);
   if (forward->over) *forward->over = true;
   exchange->gone = NULL;
@@ -138,9 +139,11 @@ static const struct tg_delivery_events delivery_events = {
 /* ---- the request ---- */
 
 static void deliver(struct tg_forward *forward) {
-  struct tg_exchange *exchange = forward->exchange;
-  tg_status status = tg_delivery_start(&forward->delivery, exchange->server->loop, &forward->order,
-                                       &delivery_events);
+  const struct tg_forward_rule *rule = forward->rule;
+  struct tg_loop *loop = forward->exchange->server->loop;
+  if (rule->mirror.group)
+    forward->mirror = tg_mirror_begin(loop, &rule->mirror, &forward->order, rule->forwarder->log);
+  tg_status status = tg_delivery_start(&forward->delivery, loop, &forward->order, &delivery_events);
   if (status == TG_OK) return;
   forward->delivered = true;
   tg_forward_fail(forward, status);

@@ -9,15 +9,16 @@ struct tg_forward {
   struct tg_exchange *exchange;
   const struct tg_forward_rule *rule;
   struct tg_delivery_order order;
-  struct tg_answer answer; /* its head, until it is out */
-  struct tg_buffer body;   /* of the request or of the reply, where it is collected */
-  struct tg_relay down;    /* from the backend to the client */
-  struct tg_relay up;      /* after an upgrade: from the client to the backend */
-  bool collecting;         /* the body of the request is read, nothing is sent yet */
-  bool answered;           /* the answer has ended, well or not */
-  bool delivered;          /* the delivery has ended or was given up, or never began */
-  bool begun;              /* the head was decided by `begin` */
-  tg_status why;           /* it is to end by `later` */
+  struct tg_answer answer;  /* its head, until it is out */
+  struct tg_buffer body;    /* of the request or of the reply, where it is collected */
+  struct tg_relay down;     /* from the backend to the client */
+  struct tg_relay up;       /* after an upgrade: from the client to the backend */
+  bool collecting;          /* the body of the request is read, nothing is sent yet */
+  bool answered;            /* the answer has ended, well or not */
+  bool delivered;           /* the delivery has ended or was given up, or never began */
+  bool begun;               /* the head was decided by `begin` */
+  struct tg_mirror *mirror; /* the body of the request goes by it; else NULL */
+  tg_status why;            /* it is to end by `later` */
   struct tg_loop_job later;
   bool *over; /* to be set at the end, where somebody has to know; else NULL */
   struct tg_delivery delivery;

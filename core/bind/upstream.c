@@ -138,7 +138,7 @@ static int l_peers(lua_State *L) {
 /* status(name) -> table */
 static int l_status(lua_State *L) {
   struct tg_group_report *report = push_report(L, check_group(L));
-  lua_createtable(L, 0, 8);
+  lua_createtable(L, 0, 10);
   set_slice(L, "breaker", tg_slice_cstr(report->breaker));
   set_number(L, "active", report->active);
   set_number(L, "waiting", report->waiting);
@@ -147,6 +147,8 @@ static int l_status(lua_State *L) {
   set_number(L, "failures", (double)report->failures);
   set_number(L, "retries", (double)report->retries);
   set_number(L, "refused", (double)report->refused);
+  set_number(L, "mirrored", (double)report->mirrored);
+  set_number(L, "unmirrored", (double)report->unmirrored);
   return 1;
 }
 

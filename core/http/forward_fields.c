@@ -47,6 +47,7 @@ static enum role role_of(struct tg_slice name) {
     case 10:
       IS("connection", ROLE_CONNECTION);
       IS("keep-alive", ROLE_HOP);
+      IS("x-mirrored", ROLE_CLAIM);
       break;
     case 13: IS("authorization", ROLE_KEEP); break;
     case 14:

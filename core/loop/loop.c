@@ -178,7 +178,9 @@ struct tg_loop_annex *tg_loop_annex_of(struct tg_loop *loop,
 
 static void close_annexes(struct tg_loop *loop) {
   struct tg_list *link;
-  while ((link = tg_list_take_first(&loop->annexes))) {
+  while (!tg_list_empty(&loop->annexes)) {
+    link = loop->annexes.prev;
+    tg_list_remove(link);
     struct tg_loop_annex *annex = TG_CONTAINER(link, struct tg_loop_annex, link);
     annex->close(annex);
   }

@@ -108,7 +108,7 @@ static inline void tg_loop_job_remove(struct tg_loop_job *job) {
   tg_list_remove(&job->link);
 }
 
-/* Hangs it from the loop. */
+/* Hangs it from the loop. What was attached last is closed first. */
 void tg_loop_attach(struct tg_loop *loop, struct tg_loop_annex *annex);
 
 /* The one with that function; NULL: none. */

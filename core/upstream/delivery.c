@@ -102,7 +102,8 @@ static bool may_retry(struct tg_delivery *delivery, tg_status status) {
   unsigned most =
       delivery->order->retries < 0 ? delivery->rules->retries : (unsigned)delivery->order->retries;
   uint64_t deadline = delivery->order->deadline;
-  if (delivery->tries > most || delivery->tried_count >= TG_DELIVERY_TRIES) return false;
+  if (delivery->order->once || delivery->tries > most || delivery->tried_count >= TG_DELIVERY_TRIES)
+    return false;
   if (!worth_another(status) || !may_send_again(delivery)) return false;
   if (deadline && tg_loop_time(delivery->loop) >= deadline) return false;
   return tg_group_take_retry(delivery->order->group);
@@ -283,7 +284,9 @@ static void on_hedge_due(struct tg_timer *timer) {
 static void arm_hedge(struct tg_delivery *delivery) {
   const struct tg_call_request *request = &delivery->order->call;
   uint64_t after = delivery->rules->hedge;
-  if (!after || !request->idempotent || request->source || request->upgrade) return;
+  if (!after || delivery->order->once || !request->idempotent || request->source ||
+      request->upgrade)
+    return;
   /* without memory for the timer there is no second call */
   (void)!tg_timer_start(&delivery->loop->timers, &delivery->hedge_timer,
                         tg_loop_time(delivery->loop) + after, on_hedge_due);
@@ -370,9 +373,11 @@ static void on_deadline(struct tg_wheel_node *timer) {
 static tg_status enter(struct tg_delivery *delivery) {
   uint64_t wait = delivery->rules->queue_wait;
   uint64_t until = wait ? tg_loop_time(delivery->loop) + wait : 0;
+  struct tg_gate *gate = tg_group_gate(delivery->order->group);
   delivery->wait.ready = on_ready;
-  tg_status status =
-      tg_gate_enter(tg_group_gate(delivery->order->group), delivery->loop, &delivery->wait, until);
+  tg_status status = delivery->order->once
+                         ? tg_gate_try(gate)
+                         : tg_gate_enter(gate, delivery->loop, &delivery->wait, until);
   if (status == TG_EOVERLOAD) {
     delivery->detail = "too many requests are under way and wait";
     delivery->retry_after = 1;
@@ -392,6 +397,8 @@ tg_status tg_delivery_start(struct tg_delivery *delivery, struct tg_loop *loop,
   delivery->rules = tg_group_hold_rules(order->group);
   if (order->request)
     tg_affinity_read(delivery->rules, order->request, order->client, &delivery->pick);
+  else if (order->bound)
+    delivery->pick = *order->bound;
   tg_wheel_node_init(&delivery->timer, on_deadline);
   if (order->deadline)
     tg_wheel_set(&loop->wheel, &delivery->timer, uv_now(&loop->uv) * TG_MILLISECOND,

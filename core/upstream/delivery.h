@@ -36,10 +36,12 @@ struct tg_delivery_order {
   struct tg_group *group;
   struct tg_call_request call;       /* authority empty: the name of the peer */
   const struct tg_request *request;  /* whom a hash or a cookie is read from; NULL: nobody */
+  const struct tg_pick *bound;       /* ... or what was read of it before; NULL: nothing */
   struct tg_slice client;            /* its address */
   int retries;                       /* -1: as the rules say */
   uint64_t deadline;                 /* of the head, on the loop's clock; 0: none */
   struct tg_rules_timeouts timeouts; /* instead of those of the rules; 0: theirs */
+  bool once; /* now or not at all, on one peer: no queue, no retry, no hedge */
 };
 
 struct tg_delivery {

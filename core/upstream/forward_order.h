@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "http/forward_fields.h"
-#include "upstream/delivery.h"
+#include "upstream/mirror.h"
 
 /* What all forwards of the process share. */
 struct tg_forwarder {
@@ -34,6 +34,7 @@ struct tg_forward_rule {
   const struct tg_forward_piece *path;
   size_t path_count; /* 0: the path of the request */
   struct tg_forward_rules request, reply;
+  struct tg_mirror_rule mirror;
   enum tg_forward_host host_from;
   struct tg_slice host;
   uint64_t timeout; /* until the head of the answer; 0: the route's */

@@ -147,6 +147,15 @@ tg_status tg_gate_enter(struct tg_gate *gate, struct tg_loop *loop, struct tg_ga
   return TG_ENOMEM;
 }
 
+tg_status tg_gate_try(struct tg_gate *gate) {
+  pthread_mutex_lock(&gate->lock);
+  bool free_place = !is_full(gate) && !gate->waiting;
+  gate->inside += free_place;
+  gate->refused += !free_place;
+  pthread_mutex_unlock(&gate->lock);
+  return free_place ? TG_OK : TG_EOVERLOAD;
+}
+
 void tg_gate_cancel(struct tg_gate_wait *wait) {
   struct tg_gate_ticket *ticket = wait->ticket;
   if (!ticket) return;

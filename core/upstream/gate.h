@@ -52,6 +52,9 @@ void tg_gate_set(struct tg_gate *gate, uint32_t limit, uint32_t room);
 TG_MUST_CHECK tg_status tg_gate_enter(struct tg_gate *gate, struct tg_loop *loop,
                                       struct tg_gate_wait *wait, uint64_t deadline);
 
+/* The same for who does not wait. TG_OK; TG_EOVERLOAD: it is full, or others wait. Any thread. */
+TG_MUST_CHECK tg_status tg_gate_try(struct tg_gate *gate);
+
 /* Any thread. */
 void tg_gate_leave(struct tg_gate *gate);
 

@@ -17,10 +17,18 @@
 
 struct tg_health;
 
+/* Requests that are mirrored to the group (mirror.h), over all loops. */
+struct tg_group_mirrors {
+  atomic_uint active;
+  atomic_uint_fast64_t bytes; /* of their bodies */
+  atomic_uint_fast64_t sent, dropped;
+};
+
 struct tg_group {
   struct tg_slice name;
   struct tg_log *log; /* may be NULL */
   struct tg_gate gate;
+  struct tg_group_mirrors mirrors;
   uint64_t since, until; /* numbers of generations: the first that has it, the first that has not */
   uint64_t (*clock)(void);
   struct tg_groups *groups; /* its registry: where names are looked up from; may be NULL */

@@ -62,6 +62,8 @@ tg_status tg_group_report(struct tg_group *group, struct tg_group_report *report
   report->refused = group->refused;
   pthread_mutex_unlock(&group->lock);
   pthread_mutex_unlock(&group->change);
+  report->mirrored = atomic_load(&group->mirrors.sent);
+  report->unmirrored = atomic_load(&group->mirrors.dropped);
   write_gate(group, report);
   return TG_OK;
 }

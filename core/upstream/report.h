@@ -20,6 +20,7 @@ struct tg_group_report {
   const char *breaker;             /* "closed", "open", "half_open" */
   uint32_t active, waiting, limit; /* of the gate; limit 0: none */
   uint64_t requests, failures, retries, refused;
+  uint64_t mirrored, unmirrored; /* copies of others' requests (mirror.h): sent, and not sent */
 };
 
 /* TG_ENOMEM. Any thread. */

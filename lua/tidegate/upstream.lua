@@ -44,6 +44,8 @@ end
 --- @field failures integer of them
 --- @field retries integer
 --- @field refused integer requests that got no peer or no place
+--- @field mirrored integer copies of requests to others (`proxy.mirror`) that were sent
+--- @field unmirrored integer copies that were not: too many, too long, broken off, or without a peer
 
 --- @class tidegate.Upstream
 --- @field name string

@@ -88,7 +88,7 @@ def test_groups_and_peers_are_seen_from_lua_and_by_status():
         assert value(server, "/names") == ["a", "b"]
         assert value(server, "/text") == "upstream b b"
         assert value(server, "/status") == {"breaker": "closed", "active": 0, "waiting": 0, "limit": 0, "requests": 0,
-                                            "failures": 0, "retries": 0, "refused": 0}
+                                            "failures": 0, "retries": 0, "refused": 0, "mirrored": 0, "unmirrored": 0}
         shown = status(server)["upstreams"]
         assert shown["a"]["limit"] == 7 and [peer["address"] for peer in shown["a"]["peers"]] == ["unix:/run/a.sock"]
         assert [peer["state"] for peer in shown["b"]["peers"]] == ["up", "up"]

@@ -1,6 +1,6 @@
 -- Which version answers: who asks for one by a header gets it; of the others a share gets the new one, and each client
 -- always the same.
-local M = { percent = 5 }
+local M = { percent = 5, mirrored = 0.1 }
 
 local function hash(text)
   local h = 5381
@@ -18,6 +18,13 @@ function M.choose(header, client)
     return header
   end
   return hash(client) % 100 < M.percent and "canary" or "stable"
+end
+
+--- Reads can be asked twice: a share of them goes to the next version, too.
+--- @param method string
+--- @return table|false mirror
+function M.mirror(method)
+  return (method == "GET" or method == "HEAD") and { to = "next", share = M.mirrored }
 end
 
 return M

@@ -13,7 +13,7 @@ local function forward(req)
     end
     upstream = "stable"
   end
-  return tg.proxy(upstream, { response_headers = { ["x-version"] = upstream } })
+  return tg.proxy(upstream, { response_headers = { ["x-version"] = upstream }, mirror = split.mirror(req.method) })
 end
 
 return { ["ANY /{rest:path}"] = forward }

@@ -20,8 +20,22 @@ describe("the split", function()
   end, { requires = "in_process" })
 end)
 
+describe("the mirror", function()
+  it("gets reads only", function()
+    assert.equal("next", split.mirror("GET").to)
+    assert.equal(false, split.mirror("POST"))
+  end, { requires = "in_process" })
+end)
+
 describe("the gateway", function()
   it("says that no version is there", function()
     assert.status(502, tg.test.client():get("/x", { headers = { ["x-version"] = "canary" } }))
   end)
+
+  it("answers whatever becomes of a copy", function()
+    split.mirrored = 1
+    for _ = 1, 3 do
+      assert.status(502, tg.test.client():get("/x", { headers = { ["x-version"] = "stable" } }))
+    end
+  end, { requires = "in_process" })
 end)

@@ -22,7 +22,7 @@ local OWN = {
 }
 local NAMES = {
   "method", "body", "on_response", "on_body", "path", "headers", "response_headers", "host", "timeout", "timeouts",
-  "retries", "buffer", "underscores",
+  "retries", "buffer", "underscores", "mirror",
 }
 
 local function check(name, opts)
@@ -44,9 +44,10 @@ local function check(name, opts)
   end
   local problem = proxy_spec.problem(rest, core.upstream_names)
   if problem then
-    local unknown = problem:match("^unknown key 'proxy%.(.-)'")
+    local unknown, hint = problem:match("^unknown key 'proxy%.(.-)'(.*)$")
     if unknown then
-      problem = "no option " .. unknown .. suggest.phrase(unknown, { unpack(NAMES) })
+      local inside = unknown:find(".", 1, true)
+      problem = "no option " .. unknown .. (inside and hint or suggest.phrase(unknown, { unpack(NAMES) }))
     end
     error("tg.proxy: " .. problem:gsub("^proxy%.to", "the name"):gsub("proxy%.", ""), 3)
   end
@@ -189,7 +190,7 @@ end
 --- what is sent instead. An answer that is not returned is given up when the request ends.
 --- Raises `timeout` (504), `overload` (503), `no_peer` and whatever a connection fails with (502).
 --- @param name string of the upstream
---- @param opts? table path, method, body, headers, host, timeout, retries, buffer, on_response, on_body and others
+--- @param opts? table path, method, body, headers, host, timeout, retries, mirror, on_response, on_body and others
 --- @return table answer
 function M.proxy(name, opts)
   local rule = check(name, opts)

@@ -144,6 +144,8 @@ local tg = {}
 ---@field failures integer of them
 ---@field retries integer
 ---@field refused integer requests that got no peer or no place
+---@field mirrored integer copies of requests to others (`proxy.mirror`) that were sent
+---@field unmirrored integer copies that were not: too many, too long, broken off, or without a peer
 
 ---@class tidegate.http_client_options
 ---@field base? string URL that is put before the paths of requests, which then go nowhere else
@@ -2077,7 +2079,7 @@ function tg.provide(value) end
 --- what is sent instead. An answer that is not returned is given up when the request ends.
 --- Raises `timeout` (504), `overload` (503), `no_peer` and whatever a connection fails with (502).
 ---@param name string of the upstream
----@param opts? table path, method, body, headers, host, timeout, retries, buffer, on_response, on_body and others
+---@param opts? table path, method, body, headers, host, timeout, retries, mirror, on_response, on_body and others
 ---@return table answer
 function tg.proxy(name, opts) end
 

@@ -15,7 +15,12 @@ local OURS = {
 local TIMEOUTS = { "connect", "first_byte", "idle", "total" }
 local KEYS = {
   "to", "path", "headers", "response_headers", "host", "timeout", "timeouts", "retries", "buffer", "underscores",
+  "mirror",
 }
+local MIRROR_KEYS = { "to", "share", "max_body" }
+
+-- Bytes of a body that is mirrored, where nothing is said; and the most that may be.
+local MIRROR_BODY, MIRROR_BODY_MOST = 65536, 16777216
 
 local function shown(value)
   if type(value) == "string" then
@@ -145,6 +150,49 @@ function check.to(value, upstreams)
   return M.upstream_problem("proxy.to", value, upstreams)
 end
 
+local mirror_check = {}
+
+function mirror_check.to(value, upstreams)
+  return M.upstream_problem("proxy.mirror.to", value, upstreams)
+end
+
+function mirror_check.share(value)
+  if type(value) ~= "number" or not (value >= 0 and value <= 1) then
+    return ("proxy.mirror.share must be a number from 0 to 1, not %s"):format(shown(value))
+  end
+end
+
+function mirror_check.max_body(value)
+  if type(value) ~= "number" or not (value >= 0 and value <= MIRROR_BODY_MOST) or value % 1 ~= 0 then
+    return ("proxy.mirror.max_body must be a whole number of bytes from 0 to %d, not %s"):format(MIRROR_BODY_MOST,
+      shown(value))
+  end
+end
+
+function check.mirror(value, upstreams)
+  if value == false then
+    return nil
+  elseif type(value) == "string" then
+    return M.upstream_problem("proxy.mirror", value, upstreams)
+  elseif type(value) ~= "table" then
+    return ('proxy.mirror must be the name of an upstream, a table such as { to = "shadow", share = 0.1 }, or false, '
+      .. "not %s"):format(shown(value))
+  end
+  for _, key in ipairs(sorted_keys(value)) do
+    if not mirror_check[key] then
+      return ("unknown key 'proxy.mirror.%s'%s"):format(tostring(key),
+        suggest.phrase(tostring(key), { unpack(MIRROR_KEYS) })), key
+    end
+    local problem = mirror_check[key](value[key], upstreams)
+    if problem then
+      return problem, key
+    end
+  end
+  if value.to == nil then
+    return 'proxy.mirror names no upstream; write mirror = "shadow", or to = "shadow" in its table'
+  end
+end
+
 --- `proxy = "backend"` as a table.
 --- @param value any
 --- @return any
@@ -222,6 +270,10 @@ function M.read(proxy)
     to = proxy.to, host = proxy.host or "keep", timeout = proxy.timeout, timeouts = proxy.timeouts or {},
     retries = proxy.retries, buffer = proxy.buffer or false, underscores = proxy.underscores or false,
   }
+  if proxy.mirror then
+    local mirror = M.table_of(proxy.mirror)
+    out.mirror = { to = mirror.to, share = mirror.share or 1, max_body = mirror.max_body or MIRROR_BODY }
+  end
   out.set, out.removed = split(proxy.headers)
   out.response_set, out.response_removed = split(proxy.response_headers)
   if proxy.path then

@@ -17,6 +17,10 @@ describe("the key proxy", function()
       retries = 2, buffer = true, underscores = true,
     })))
     assert.equal(nil, (problem({ to = "backend", host = "a.example:80" })))
+    local most = { to = "canary", share = 0, max_body = 16777216 }
+    for _, mirror in ipairs({ "canary", false, { to = "canary" }, most }) do
+      assert.equal(nil, (problem({ to = "backend", mirror = mirror })))
+    end
   end)
 
   it("tells what is wrong, and where", function()
@@ -46,6 +50,22 @@ describe("the key proxy", function()
         "timeouts.fist_byte" },
       { { retries = 1.5 }, "proxy.retries must be a whole number from 0 to 16, not 1.5", "retries" },
       { { buffer = 1 }, "proxy.buffer must be true or false, not 1", "buffer" },
+      { { mirror = "canry" },
+        "proxy.mirror names 'canry', which upstreams of tidegate.lua does not have; did you mean canary?", "mirror" },
+      { { mirror = true },
+        'proxy.mirror must be the name of an upstream, a table such as { to = "shadow", share = 0.1 }, or false, '
+          .. "not true",
+        "mirror" },
+      { { mirror = { share = 1 } },
+        'proxy.mirror names no upstream; write mirror = "shadow", or to = "shadow" in its table', "mirror" },
+      { { mirror = { to = 5 } }, "proxy.mirror.to must be the name of an upstream, not 5", "mirror.to" },
+      { { mirror = { to = "canary", shere = 1 } }, "unknown key 'proxy.mirror.shere'; did you mean share?",
+        "mirror.shere" },
+      { { mirror = { to = "canary", share = 1.1 } }, "proxy.mirror.share must be a number from 0 to 1, not 1.1",
+        "mirror.share" },
+      { { mirror = { to = "canary", max_body = 2 ^ 40 } },
+        "proxy.mirror.max_body must be a whole number of bytes from 0 to 16777216, not 1099511627776",
+        "mirror.max_body" },
     }) do
       local text, path = problem(case[1])
       assert.equal(case[2], text)
@@ -69,5 +89,11 @@ describe("the key proxy", function()
     assert.same({ "c" }, out.removed)
     assert.same({}, out.response_set)
     assert.equal("keep", out.host)
+    assert.equal(nil, out.mirror)
+    assert.same({ to = "canary", share = 1, max_body = 65536 },
+      proxy_spec.read({ to = "backend", mirror = "canary" }).mirror)
+    assert.same({ to = "canary", share = 0.5, max_body = 0 },
+      proxy_spec.read({ to = "backend", mirror = { to = "canary", share = 0.5, max_body = 0 } }).mirror)
+    assert.equal(nil, proxy_spec.read({ to = "backend", mirror = false }).mirror)
   end)
 end)

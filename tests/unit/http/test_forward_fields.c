@@ -115,6 +115,15 @@ static void test_53_forged_way(void **state) {
       OWN);
 }
 
+/* Who could say it of himself would be spared what a backend does not do for copies. */
+static void test_copies_are_told_by_us(void **state) {
+  (void)state;
+  struct tg_forward_client proxy = stranger;
+  proxy.trusted = true;
+  assert_string_equal(forward("x-mirrored: 1", &stranger, &no_rules, false), OWN);
+  assert_string_equal(forward("x-mirrored: 1", &proxy, &no_rules, false), "x-mirrored: 1|" OWN);
+}
+
 static void test_53_trusted_way(void **state) {
   (void)state;
   struct tg_forward_client proxy = stranger;
@@ -243,6 +252,7 @@ int main(void) {
       cmocka_unit_test(test_68_framing_is_never_forwarded),
       cmocka_unit_test(test_53_forged_way),
       cmocka_unit_test(test_53_trusted_way),
+      cmocka_unit_test(test_copies_are_told_by_us),
       cmocka_unit_test(test_addresses),
       cmocka_unit_test(test_loops),
       cmocka_unit_test(test_49_underscores),

@@ -62,6 +62,26 @@ static void turn(struct fixture *fixture) {
   uv_run(&fixture->loop.uv, UV_RUN_NOWAIT);
 }
 
+/* Who does not wait takes a free place, and no place that others wait for. */
+static void test_now_or_not_at_all(void **state) {
+  struct fixture *fixture = *state;
+  struct waiter a;
+  tg_gate_set(&fixture->gate, 2, 2);
+  assert_int_equal(tg_gate_try(&fixture->gate), TG_OK);
+  assert_int_equal(tg_gate_try(&fixture->gate), TG_OK);
+  assert_int_equal(tg_gate_try(&fixture->gate), TG_EOVERLOAD);
+  assert_int_equal(fixture->gate.refused, 1);
+  assert_int_equal(enter(fixture, &a, 'a', 0), TG_EAGAIN);
+  tg_gate_leave(&fixture->gate);
+  assert_int_equal(tg_gate_try(&fixture->gate), TG_EOVERLOAD);
+  turn(fixture);
+  assert_string_equal(fixture->order, "a");
+  tg_gate_leave(&fixture->gate), tg_gate_leave(&fixture->gate);
+  tg_gate_set(&fixture->gate, 0, 0);
+  assert_int_equal(tg_gate_try(&fixture->gate), TG_OK);
+  tg_gate_leave(&fixture->gate);
+}
+
 static void test_places_then_queue_then_no(void **state) {
   struct fixture *fixture = *state;
   struct waiter a, b, c, d;
@@ -282,6 +302,7 @@ int main(void) {
 #define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
   const struct CMUnitTest tests[] = {
       WITH_LOOP(test_places_then_queue_then_no),
+      WITH_LOOP(test_now_or_not_at_all),
       WITH_LOOP(test_without_a_limit_nobody_waits),
       WITH_LOOP(test_a_deadline_ends_a_wait),
       WITH_LOOP(test_a_wait_may_be_given_up),
