@@ -99,7 +99,6 @@ static void pause_accepting(struct tg_listener *listener) {
 static int accept_one(struct tg_listener *listener, struct tg_address *peer) {
   peer->len = sizeof peer->addr;
   int fd = accept4(listener->fd, &peer->addr.any, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0 && !listener->is_unix) set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
   return fd >= 0 ? fd : -errno;
 }
 
@@ -115,26 +114,39 @@ static void refuse_one(struct tg_listener *listener) {
   listener->reserve = open_reserve();
 }
 
-static void accept_batch(struct tg_listener *listener, int most) {
-  for (int i = 0; i < most && listener->open; i++) {
+/* Returns how many clients were looked at: fewer than `most` when there were no more. */
+static int accept_batch(struct tg_listener *listener, int most) {
+  int i = 0;
+  for (; i < most && listener->open; i++) {
     struct tg_address peer;
     int fd = accept_one(listener, &peer);
     if (fd >= 0) {
       listener->accepted(listener, fd, &peer);
     } else if (fd == -EAGAIN) {
-      return;
+      break;
     } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
       refuse_one(listener);
       pause_accepting(listener);
-      return;
+      break;
     }
     /* ECONNABORTED, EINTR and the errors of one dead client: the next one may be fine */
   }
+  return i;
 }
 
+/* The kernel tells again while clients wait, so that none needs to be asked for in vain: one that
+ * comes alone costs one call. More are taken at once where they come that close together. */
 static void on_readable(uv_poll_t *uv, int status, int events) {
+  struct tg_listener *listener = uv->data;
+  uint64_t now = uv_now(&listener->loop->uv);
   (void)events;
-  if (status == 0) accept_batch(uv->data, BATCH);
+  if (status) return;
+  int most = listener->burst, got = accept_batch(listener, most);
+  if (got < most)
+    listener->burst = got ? got : 1;
+  else if (now == listener->accepted_at)
+    listener->burst = most * 2 < BATCH ? most * 2 : BATCH;
+  listener->accepted_at = now;
 }
 
 static void close_descriptors(struct tg_listener *listener) {
@@ -162,7 +174,9 @@ tg_status tg_listener_open(struct tg_listener *listener, struct tg_loop *loop, i
                            bool is_unix) {
   listener->loop = loop;
   listener->fd = fd;
-  listener->is_unix = is_unix;
+  listener->burst = 1;
+  listener->accepted_at = 0;
+  if (!is_unix) set_flag(fd, IPPROTO_TCP, TCP_NODELAY); /* as those will have it that it accepts */
   listener->reserve = open_reserve();
   tg_wheel_node_init(&listener->resume, on_resume);
   tg_status status = uv_poll_init(&loop->uv, &listener->poll, fd);

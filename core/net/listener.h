@@ -23,7 +23,8 @@ struct tg_listener {
   struct tg_loop *loop;
   int fd;
   int reserve;
-  bool is_unix;
+  int burst;            /* clients that are taken at once */
+  uint64_t accepted_at; /* in milliseconds of uv_now */
   bool open;
   struct tg_wheel_node resume; /* accepting goes on after a pause */
   tg_listener_cb accepted;

@@ -116,7 +116,8 @@ tg_status tg_stream_secure(struct tg_stream *stream, struct tg_tls *tls) {
   tls->stream = stream;
   tls->loop = stream->loop;
   tg_loop_job_init(&tls->step, on_step);
-  tg_loop_post_heavy(stream->loop, &tls->step);
+  /* A server has nothing to say before the client has. */
+  if (!tls->context->server) tg_loop_post_heavy(stream->loop, &tls->step);
   pull(stream, true);
   return TG_OK;
 }

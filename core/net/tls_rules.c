@@ -92,6 +92,10 @@ SSL_CTX *tg_tls_rules_new_server(struct tg_tls_context *context, enum tg_tls_ver
   SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_timeout(ssl, SESSION_LIFE);
+  /* What the file of the certificate holds is what is sent: nothing is looked for at each hello. */
+  SSL_CTX_set_mode(ssl, SSL_MODE_NO_AUTO_CHAIN);
+  /* Each costs a tenth of a handshake. Every connection brings one, also one that is resumed. */
+  SSL_CTX_set_num_tickets(ssl, 1);
   if (context->tickets)
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
   else

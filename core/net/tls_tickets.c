@@ -24,6 +24,7 @@ struct key {
 struct tg_tls_tickets {
   atomic_uint refs;
   uint64_t (*now)(void);
+  EVP_CIPHER *cipher; /* fetched once: looking it up costs as much as a ticket */
   pthread_mutex_t lock;
   uint64_t turned;    /* when the present key was made */
   struct key keys[2]; /* the present one, and the one before */
@@ -42,7 +43,8 @@ struct tg_tls_tickets *tg_tls_tickets_new(uint64_t (*now)(void)) {
   tickets->turned = now();
   atomic_init(&tickets->refs, 1);
   pthread_mutex_init(&tickets->lock, NULL);
-  if (make_key(&tickets->keys[0]) && make_key(&tickets->keys[1])) return tickets;
+  tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+  if (tickets->cipher && make_key(&tickets->keys[0]) && make_key(&tickets->keys[1])) return tickets;
   tg_tls_tickets_release(tickets);
   return NULL;
 }
@@ -55,6 +57,7 @@ struct tg_tls_tickets *tg_tls_tickets_hold(struct tg_tls_tickets *tickets) {
 void tg_tls_tickets_release(struct tg_tls_tickets *tickets) {
   if (!tickets || atomic_fetch_sub(&tickets->refs, 1) != 1) return;
   pthread_mutex_destroy(&tickets->lock);
+  EVP_CIPHER_free(tickets->cipher);
   OPENSSL_cleanse(tickets->keys, sizeof tickets->keys);
   free(tickets);
 }
@@ -85,15 +88,15 @@ static struct key find(struct tg_tls_tickets *tickets, const unsigned char *name
   return key;
 }
 
-static bool begin(struct key *key, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-                  bool encrypt) {
+static bool begin(const EVP_CIPHER *type, struct key *key, unsigned char *iv,
+                  EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bool encrypt) {
   char digest[] = "SHA256";
   OSSL_PARAM params[] = {
       OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->mac, sizeof key->mac),
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
       OSSL_PARAM_construct_end()};
   return EVP_MAC_CTX_set_params(mac, params) == 1 &&
-         EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv, encrypt) == 1;
+         EVP_CipherInit_ex(cipher, type, NULL, key->cipher, iv, encrypt) == 1;
 }
 
 int tg_tls_tickets_use(struct tg_tls_tickets *tickets, unsigned char name[16], unsigned char iv[16],
@@ -102,9 +105,9 @@ int tg_tls_tickets_use(struct tg_tls_tickets *tickets, unsigned char name[16], u
   struct key key = find(tickets, encrypt ? NULL : name, &answer);
   if (answer != UNKNOWN && encrypt) {
     memcpy(name, key.name, sizeof key.name);
-    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1) answer = FAILED;
+    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(tickets->cipher)) != 1) answer = FAILED;
   }
-  if (answer > UNKNOWN && !begin(&key, iv, cipher, mac, encrypt)) answer = FAILED;
+  if (answer > UNKNOWN && !begin(tickets->cipher, &key, iv, cipher, mac, encrypt)) answer = FAILED;
   OPENSSL_cleanse(&key, sizeof key);
   return answer;
 }

@@ -327,6 +327,14 @@ def test_127_resumption(server, ca, version):
         assert conn.ask("/tls").json()["tls"]["resumed"] is False
 
 
+def test_each_connection_brings_one_ticket_and_the_chain_of_the_file(server, ca):
+    said = s_client(server, "-servername", "a.example", "-showcerts", text=request("GET", "/", fields={"Connection": "close"}))
+    assert said.count("Post-Handshake New Session Ticket arrived") == 1, said
+    assert said.count("BEGIN CERTIFICATE") == 1, said
+    said = s_client(server, "-servername", "b.wild.example", "-showcerts", text=request("GET", "/", fields={"Connection": "close"}))
+    assert said.count("BEGIN CERTIFICATE") == 1, said  # not the issuer of its clients, although it has signed this one, too
+
+
 def test_127_a_client_certificate_stays_with_its_session(server, ca):
     context = client_context(ca, "client")
     with SecureConn(server.address, context, "b.wild.example") as conn:
