@@ -20,6 +20,7 @@ struct tg_stream;
 struct tg_tls {
   SSL *ssl;
   struct tg_tls_context *context; /* held */
+  struct tg_tls_host *host;       /* of a server, once the client has said its name */
   struct tg_stream *stream;       /* that owns it */
   struct tg_loop *loop;           /* the stream's */
   struct tg_slice fresh;          /* encrypted bytes that have just come (borrowed) */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "net/tls.h"
 #include "net/tls_own.h"
 #include "net/tls_rules.h"
@@ -54,13 +55,40 @@ static const struct tg_tls_host_name *find_name(const struct tg_tls_hosts *hosts
   return same ? name : NULL;
 }
 
-struct tg_tls_host *tg_tls_hosts_find(const struct tg_tls_hosts *hosts, struct tg_slice name) {
+/* NULL: none fits. */
+static struct tg_tls_host *match(const struct tg_tls_hosts *hosts, struct tg_slice name) {
   char text[NAME_MAX_LEN];
   size_t len = lower(name, text);
   const struct tg_tls_host_name *found = len ? find_name(hosts, text, len) : NULL;
   const char *dot = len ? memchr(text, '.', len) : NULL;
   if (!found && dot && dot > text) found = find_name(hosts, dot, len - (size_t)(dot - text));
-  return &hosts->all[found ? found->host : 0];
+  return found ? &hosts->all[found->host] : NULL;
+}
+
+struct tg_tls_host *tg_tls_hosts_find(const struct tg_tls_hosts *hosts, struct tg_slice name) {
+  struct tg_tls_host *host = match(hosts, name);
+  return host ? host : &hosts->all[0];
+}
+
+static bool same_rules(const struct tg_tls_host *a, const struct tg_tls_host *b) {
+  return memcmp(a->client_ca, b->client_ca, sizeof a->client_ca) == 0;
+}
+
+/* Without its port, and without the dot that ends a full name. */
+static struct tg_slice name_of(struct tg_slice authority) {
+  const char *colon = authority.len ? memchr(authority.ptr, ':', authority.len) : NULL;
+  if (colon) authority.len = (size_t)(colon - authority.ptr);
+  if (authority.len && authority.ptr[authority.len - 1] == '.') authority.len--;
+  return authority;
+}
+
+bool tg_tls_hosts_admit(const struct tg_tls *tls, struct tg_slice authority) {
+  static const struct tg_tls_host asks_nothing;
+  const struct tg_tls_hosts *hosts = tls->context->hosts;
+  if (TG_LIKELY(!hosts->uneven)) return true;
+  const struct tg_tls_host *asked = match(hosts, name_of(authority));
+  if (asked) return same_rules(asked, tls->host);
+  return same_rules(&hosts->all[0], &asks_nothing) || same_rules(&hosts->all[0], tls->host);
 }
 
 /* "*.example.com" is kept as ".example.com"; a star elsewhere stands for nothing. */
@@ -128,6 +156,8 @@ static struct tg_slice asked_name(SSL *ssl) {
 static int on_hello(SSL *ssl, int *alert, void *arg) {
   struct tg_tls_hosts *hosts = ((struct tg_tls_context *)arg)->hosts;
   struct tg_tls_host *host = tg_tls_hosts_find(hosts, asked_name(ssl));
+  struct tg_tls *tls = SSL_get_app_data(ssl);
+  tls->host = host;
   SSL_set_SSL_CTX(ssl, host->ssl);
   /* These do not come with the context. */
   SSL_set_verify(ssl, SSL_CTX_get_verify_mode(host->ssl), tg_tls_on_verify);
@@ -245,6 +275,7 @@ tg_status tg_tls_hosts_make(struct tg_tls_context *context,
     tg_status status = make_host(context, i, options, complaint);
     if (status == TG_EINVALID && count > 1) number(complaint, i);
     if (status) return status;
+    if (!same_rules(&hosts->all[i], &hosts->all[0])) hosts->uneven = true;
   }
   if (hosts->name_count)
     qsort(hosts->names, hosts->name_count, sizeof *hosts->names, compare_names);

@@ -11,12 +11,14 @@
 #include "net/tls_context.h"
 #include "net/tls_file.h"
 
+struct tg_tls;
+
 struct tg_tls_host {
   SSL_CTX *ssl;
   struct tg_tls_context *context;
   struct tg_buffer ocsp;       /* what is stapled; may be empty */
   unsigned char identity[32];  /* of its sessions */
-  unsigned char client_ca[32]; /* hash of what it asks of clients */
+  unsigned char client_ca[32]; /* hash of what it asks of clients; zeros: nothing */
 };
 
 /* A name of a certificate. */
@@ -31,6 +33,7 @@ struct tg_tls_hosts {
   unsigned count;
   struct tg_tls_host_name *names; /* sorted; of equal ones that of the first host stays */
   size_t name_count, name_room;
+  bool uneven; /* what they ask of clients is not the same for all of them */
 };
 
 /* Makes those of the options, and sets the context's `ssl` and `hosts`. What was made
@@ -43,5 +46,11 @@ void tg_tls_hosts_free(struct tg_tls_hosts *hosts);
 
 /* The one for a name, in whatever case; the first where none fits. */
 struct tg_tls_host *tg_tls_hosts_find(const struct tg_tls_hosts *hosts, struct tg_slice name);
+
+/* May a server's connection be used for requests of that host ("a.example:8443")? Not where the
+ * name is one of a certificate that asks something else of clients than the one that the connection
+ * was made with, and where it is none, but the first certificate asks for theirs: what was checked
+ * for one host says nothing for the other (RFC 9110 sections 7.4 and 15.5.20). */
+bool tg_tls_hosts_admit(const struct tg_tls *tls, struct tg_slice authority);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "net/tls_facts.h"
+#include "net/tls_hosts.h"
 #include "server/connection.h"
 #include "server/exchange_sink.h"
 #include "server/keepalive.h"
@@ -424,11 +425,22 @@ static void hand_over_or_refuse(struct tg_exchange *exchange, enum tg_route_resu
   }
 }
 
+/* RFC 9110 section 15.5.20. */
+static bool refuse_misdirected(struct tg_exchange *exchange) {
+  if (tg_tls_hosts_admit(exchange->conn->stream.tls, exchange->request->host)) return false;
+  tg_exchange_problem(exchange, 421,
+                      TG_SLICE("the connection was made for a host with other rules for clients"),
+                      NULL, 0);
+  settle(exchange);
+  return true;
+}
+
 void tg_exchange_begin(struct tg_exchange *exchange) {
   struct tg_server *server = exchange->server;
   struct tg_request *request = exchange->request;
   tg_server_count(&server->counters.requests);
   exchange->routing = server->acquire(server);
+  if (TG_UNLIKELY(exchange->secured) && refuse_misdirected(exchange)) return;
   if (TG_UNLIKELY(exchange->routing->first) && exchange->routing->first(exchange)) {
     settle(exchange);
     return;

@@ -348,6 +348,81 @@ def test_127_a_client_certificate_stays_with_its_session(server, ca):
         assert not told["resumed"] and "peer" not in told
 
 
+@pytest.fixture(scope="module")
+def halls(ca):
+    """Three certificates: two for everybody, and one whose clients must have their own."""
+    ca.server("second", "second.example")
+    ca.server("inner", "inner.example", "*.inner.example")
+    inner = tls_of(ca, "inner", ', client_ca = "%s"' % ca.file("ca.pem"))
+    files = {"tidegate.lua": listen("{ %s, %s, %s }" % (tls_of(ca), tls_of(ca, "second"), inner)), "routes/index.lua": APP}
+    with SecureServer(files) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name,host,status", [
+    ("a.example", "a.example", 200),
+    ("a.example", "A.EXAMPLE:8443", 200),
+    ("a.example", "second.example", 200),  # the same rules
+    ("a.example", "nobody.example", 200),  # whom the first certificate serves
+    (None, "a.example", 200),
+    ("inner.example", "inner.example", 200),
+    ("inner.example", "x.inner.example", 200),
+    ("inner.example", "nobody.example", 200),
+    ("inner.example", "a.example", 421),
+    ("inner.example", "second.example.:1", 421),
+    ("a.example", "inner.example", 421),
+    ("a.example", "INNER.example.", 421),
+    ("a.example", "x.inner.example:443", 421),
+    ("second.example", "inner.example", 421),
+    ("127.0.0.1", "inner.example", 421),
+    (None, "inner.example", 421),
+])
+def test_127_a_host_with_other_rules_for_clients(halls, ca, name, host, status):
+    context = client_context(ca, "client")
+    context.check_hostname = False
+    with SecureConn(halls.address, context, name) as conn:
+        for data in (request("GET", "/", host=host), request("POST", "/echo", host=host, body=b"z" * 1000),
+                     b"GET https://%s/ HTTP/1.1\r\nHost: %s\r\n\r\n" % (host.encode(), host.encode())):
+            conn.send(data)
+            answer = conn.response()
+            assert answer.status == status, data
+            if status == 421:
+                assert answer.header("content-type") == "application/problem+json"
+                assert answer.json() == {"type": "about:blank", "title": "Misdirected Request", "status": 421,
+                                         "detail": "the connection was made for a host with other rules for clients",
+                                         "instance": "/echo" if data.startswith(b"POST") else "/"}
+        assert not conn.ended  # it goes on being of use for its own host
+
+
+def test_127_a_first_certificate_with_rules_is_that_of_unknown_hosts(ca):
+    first = tls_of(ca, extra=', client_ca = "%s"' % ca.file("ca.pem"))
+    files = {"tidegate.lua": listen("{ %s, %s }" % (first, tls_of(ca, "wild"))), "routes/index.lua": APP}
+    with SecureServer(files) as server, SecureConn(server.address, client_context(ca), "b.wild.example") as conn:
+        for host, status in (("b.wild.example", 200), ("nobody.example", 421), ("a.example", 421), ("127.0.0.1", 421)):
+            conn.send(request("GET", "/", host=host))
+            assert conn.response().status == status, host
+        conn.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert conn.response().status == 421
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_127_a_session_is_no_way_around_a_certificate(halls, ca, tmp_path, version):
+    """Neither from a host for everybody to the inner one, nor back with what was shown there."""
+    def ask(name, *words):
+        data = request("GET", "/tls", host=name, fields={"Connection": "close"})
+        return s_client(halls, version, "-servername", name, "-ign_eof", *words, text=data)
+    mine, outer, inner = ("-cert", ca.file("client.pem"), "-key", ca.file("client.key")), tmp_path / "outer", tmp_path / "inner"
+    assert "200 OK" in ask("a.example", "-sess_out", outer)
+    said = ask("inner.example", *mine, "-sess_out", inner)
+    assert '"common_name":"client"' in said, said
+    said = ask("inner.example", *mine, "-sess_in", inner)
+    assert '"resumed":true' in said and '"common_name":"client"' in said, said
+    said = ask("a.example", "-sess_in", inner)
+    assert '"resumed":false' in said and '"peer"' not in said, said
+    said = ask("inner.example", "-sess_in", outer)
+    assert "HTTP/1.1" not in said and ("certificate required" in said or "handshake failure" in said), said
+
+
 # --- mutual TLS -----------------------------------------------------------------------------------------------------
 
 
