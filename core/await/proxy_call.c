@@ -152,10 +152,8 @@ static void read_own(lua_State *L, struct tg_proxy_reply *reply, int rule) {
   } else if (!lua_toboolean(L, -1) && !lua_isnil(L, -1)) {
     (void)0; /* false: none */
   } else if (reply->exchange->request->has_body) {
-    const struct tg_request *request = reply->exchange->request;
-    reply->order.call.source = &reply->exchange->body;
-    reply->order.call.length = request->chunked ? TG_LENGTH_CHUNKED : request->content_length;
-    reply->order.call.expect_continue = request->expect_continue;
+    tg_forward_stream(reply->exchange->request, &reply->exchange->body, &reply->rule.request,
+                      &reply->order.call);
   }
   lua_pop(L, 2);
 }

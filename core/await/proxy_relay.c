@@ -37,13 +37,13 @@ static void add_trailers(struct tg_proxy_reply *reply) {
   const struct tg_reply *head = reply->delivery.call->reply;
   struct tg_exchange *exchange = reply->exchange;
   if (!head->trailer_count) return;
-  struct tg_response_field *fields =
-      tg_arena_alloc(&exchange->arena, head->trailer_count * sizeof *fields);
+  struct tg_response_field *fields;
+  size_t found = tg_forward_trailers(&exchange->arena, head->trailers, head->trailer_count,
+                                     &reply->rule.reply, &fields);
   size_t count = 0;
-  for (uint32_t i = 0; fields && i < head->trailer_count; i++) {
-    if (!tg_forward_trailer(head->trailers[i].name)) continue;
-    struct tg_slice name = tg_arena_copy(&exchange->arena, head->trailers[i].name);
-    struct tg_slice value = tg_arena_copy(&exchange->arena, head->trailers[i].value);
+  for (size_t i = 0; i < found; i++) { /* the reply may go before the answer is out */
+    struct tg_slice name = tg_arena_copy(&exchange->arena, fields[i].name);
+    struct tg_slice value = tg_arena_copy(&exchange->arena, fields[i].value);
     if (name.ptr) fields[count++] = (struct tg_response_field){name, value};
   }
   exchange->trailers = fields;

@@ -186,11 +186,8 @@ static void take_body(struct tg_forward *forward) {
     collect(forward);
     return;
   }
-  if (request->has_body) {
-    forward->order.call.source = &exchange->body;
-    forward->order.call.length = request->chunked ? TG_LENGTH_CHUNKED : request->content_length;
-    forward->order.call.expect_continue = request->expect_continue;
-  }
+  if (request->has_body)
+    tg_forward_stream(request, &exchange->body, &forward->rule->request, &forward->order.call);
   deliver(forward);
 }
 

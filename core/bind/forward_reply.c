@@ -56,15 +56,10 @@ static void add_trailers(struct tg_forward *forward) {
   const struct tg_reply *reply = forward->delivery.call->reply;
   struct tg_exchange *exchange = forward->exchange;
   if (TG_LIKELY(!reply->trailer_count)) return;
-  struct tg_response_field *fields =
-      tg_arena_alloc(&exchange->arena, reply->trailer_count * sizeof *fields);
-  size_t count = 0;
-  for (uint32_t i = 0; fields && i < reply->trailer_count; i++)
-    if (tg_forward_trailer(reply->trailers[i].name))
-      fields[count++] =
-          (struct tg_response_field){reply->trailers[i].name, reply->trailers[i].value};
+  struct tg_response_field *fields;
+  exchange->trailer_count = tg_forward_trailers(
+      &exchange->arena, reply->trailers, reply->trailer_count, &forward->rule->reply, &fields);
   exchange->trailers = fields;
-  exchange->trailer_count = count;
 }
 
 static void on_body_whole(struct tg_forward *forward) {

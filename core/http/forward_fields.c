@@ -8,6 +8,7 @@
 enum role {
   ROLE_PLAIN,
   ROLE_HOP,     /* of one connection, or ours to write */
+  ROLE_TE,      /* of one connection, and made anew */
   ROLE_KEEP,    /* Connection cannot make us drop it */
   ROLE_UPGRADE, /* of one connection, unless that is left for another protocol */
   ROLE_CONNECTION,
@@ -20,12 +21,16 @@ enum role {
   ROLE_DATE,
 };
 
+static bool is_of_hop(enum role role) {
+  return role == ROLE_HOP || role == ROLE_TE || role == ROLE_CONNECTION;
+}
+
 /* The roles in a request; a reply has fewer. */
 static enum role role_of(struct tg_slice name) {
 #define IS(text, role) \
   if (tg_slice_ieq(name, TG_SLICE(text))) return role
   switch (name.len) {
-    case 2: IS("te", ROLE_HOP); break;
+    case 2: IS("te", ROLE_TE); break;
     case 3: IS("via", ROLE_VIA); break;
     case 4:
       IS("host", ROLE_HOP);
@@ -87,9 +92,17 @@ static bool next_member(struct tg_slice *rest, struct tg_slice *member) {
   return false;
 }
 
+static bool lists(struct tg_slice value, const char *word) {
+  struct tg_slice member;
+  while (next_member(&value, &member))
+    if (tg_slice_ieq(member, tg_slice_cstr(word))) return true;
+  return false;
+}
+
 struct named {
   struct tg_slice names[NAMED_MAX];
   size_t count;
+  bool te; /* TE was among them, which is no field to be dropped by its name */
 };
 
 static bool own_word(struct tg_slice member) {
@@ -105,6 +118,7 @@ static bool own_word(struct tg_slice member) {
 static tg_status add_named(struct named *named, struct tg_slice value) {
   struct tg_slice member;
   while (next_member(&value, &member)) {
+    named->te |= tg_slice_ieq(member, TG_SLICE("te"));
     if (own_word(member)) continue;
     if (named->count == NAMED_MAX) return TG_EINVALID;
     named->names[named->count++] = member;
@@ -303,6 +317,9 @@ static tg_status add_field(struct way *way, const struct tg_field *field, const 
   switch (role) {
     case ROLE_HOP:
     case ROLE_CONNECTION: return TG_OK;
+    case ROLE_TE:
+      way->out->takes_trailers |= named->te && lists(field->value, "trailers");
+      return TG_OK;
     case ROLE_UPGRADE:
       if (!upgrade) return TG_OK;
       break;
@@ -335,7 +352,7 @@ tg_status tg_forward_request(struct tg_arena *arena, const struct tg_request *re
                              struct tg_forward_fields *out) {
   struct named named;
   struct way way = {.request = request, .client = client, .rules = rules, .out = out};
-  named.count = 0;
+  named.count = 0, named.te = false;
   tg_status status = make_room(arena, request->field_count + rules->set_count + OWN_FIELDS, out);
   if (status == TG_OK) status = read_connection(request, &named);
   for (uint32_t i = 0; i < request->field_count && status == TG_OK; i++)
@@ -351,7 +368,7 @@ tg_status tg_forward_reply(struct tg_arena *arena, const struct tg_field *fields
                            const struct tg_forward_rules *rules, bool upgrade,
                            struct tg_forward_fields *out) {
   struct named named;
-  named.count = 0;
+  named.count = 0, named.te = false;
   tg_status status = make_room(arena, count + rules->set_count + 1, out);
   for (size_t i = 0; i < count && status == TG_OK; i++)
     if (role_of(fields[i].name) == ROLE_CONNECTION) status = add_named(&named, fields[i].value);
@@ -359,7 +376,7 @@ tg_status tg_forward_reply(struct tg_arena *arena, const struct tg_field *fields
   for (size_t i = 0; i < count; i++) {
     struct tg_slice name = fields[i].name;
     enum role role = role_of(name);
-    if (role == ROLE_HOP || role == ROLE_CONNECTION || (role == ROLE_UPGRADE && !upgrade)) continue;
+    if (is_of_hop(role) || (role == ROLE_UPGRADE && !upgrade)) continue;
     if (is_ruled(rules, name) || (named.count && is_named(&named, name))) continue;
     if (role == ROLE_DATE && !out->date.len)
       out->date = fields[i].value;
@@ -370,7 +387,7 @@ tg_status tg_forward_reply(struct tg_arena *arena, const struct tg_field *fields
   return TG_OK;
 }
 
-/* ---- trailers and paths ---- */
+/* ---- trailers ---- */
 
 bool tg_forward_trailer(struct tg_slice name) {
   static const struct {
@@ -399,38 +416,12 @@ bool tg_forward_trailer(struct tg_slice name) {
   return true;
 }
 
-static unsigned hex_value(char c) {
-  if (c >= '0' && c <= '9') return (unsigned)(c - '0');
-  return ((unsigned)c | 0x20u) - 'a' + 10;
-}
-
-/* The byte that stands at *at, decoded once; moves behind it. */
-static char decoded(struct tg_slice path, size_t *at) {
-  char c = path.ptr[(*at)++];
-  if (c != '%' || path.len - *at < 2) return c;
-  c = (char)(hex_value(path.ptr[*at]) << 4 | hex_value(path.ptr[*at + 1]));
-  *at += 2;
-  return c;
-}
-
-/* A segment may carry parameters behind a ';', which some servers take off before they look. */
-bool tg_forward_climbs(struct tg_slice path) {
-  if (!memchr(path.ptr, '%', path.len) && !memchr(path.ptr, ';', path.len) &&
-      !memchr(path.ptr, '\\', path.len))
-    return false;
-  size_t at = 0, dots = 0, others = 0;
-  bool parameters = false;
-  while (at < path.len) {
-    char c = decoded(path, &at);
-    if (c == '/' || c == '\\') {
-      if (dots == 2 && !others) return true;
-      dots = others = 0;
-      parameters = false;
-    } else if (c == ';') {
-      parameters = true;
-    } else if (!parameters) {
-      c == '.' ? dots++ : others++;
-    }
-  }
-  return dots == 2 && !others;
+size_t tg_forward_trailers(struct tg_arena *arena, const struct tg_field *trailers, size_t count,
+                           const struct tg_forward_rules *rules, struct tg_response_field **out) {
+  size_t kept = 0;
+  *out = count ? tg_arena_alloc(arena, count * sizeof **out) : NULL;
+  for (size_t i = 0; *out && i < count; i++)
+    if (tg_forward_trailer(trailers[i].name) && !is_ruled(rules, trailers[i].name))
+      (*out)[kept++] = (struct tg_response_field){trailers[i].name, trailers[i].value};
+  return kept;
 }

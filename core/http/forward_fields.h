@@ -40,6 +40,7 @@ struct tg_forward_fields {
   struct tg_response_field *list;
   size_t count;
   struct tg_slice date; /* replies: their Date, which is not in the list; len 0 where absent */
+  bool takes_trailers;  /* requests: the client has said so (TE, RFC 9110 section 10.1.4) */
 };
 
 /* From a checked request to the fields that a backend gets, without Host. `upgrade` keeps Upgrade.
@@ -59,8 +60,10 @@ TG_MUST_CHECK tg_status tg_forward_reply(struct tg_arena *arena, const struct tg
  * (RFC 9110 section 6.5.1), nor those of one hop. */
 bool tg_forward_trailer(struct tg_slice name);
 
-/* Would a path that is decoded once more than we did hold a step upwards? "/a/..%2f" does. `path`
- * is normalised and well encoded. */
-bool tg_forward_climbs(struct tg_slice path);
+/* Of trailers those that may go on; one that the rules set or remove may not, for who reads it
+ * behind the head would believe it. *out lies in the arena, and borrows. Returns their number; 0
+ * where memory is gone. */
+size_t tg_forward_trailers(struct tg_arena *arena, const struct tg_field *trailers, size_t count,
+                           const struct tg_forward_rules *rules, struct tg_response_field **out);
 
 #endif

@@ -15,6 +15,7 @@ static bool valid_word(struct tg_slice word) {
 /* Fields that the writer itself decides. */
 static bool ours(const struct tg_request_head *head, struct tg_slice name) {
   switch (name.len) {
+    case 2: return head->takes_trailers && tg_slice_ieq(name, TG_SLICE("TE"));
     case 4: return tg_slice_ieq(name, TG_SLICE("Host"));
     case 6: return tg_slice_ieq(name, TG_SLICE("Expect"));
     case 7: return !head->upgrade && tg_slice_ieq(name, TG_SLICE("Upgrade"));
@@ -53,6 +54,21 @@ static bool expects_body(struct tg_slice method) {
          tg_slice_eq(method, TG_SLICE("PATCH"));
 }
 
+/* TE is of one connection, and has to be named as such (RFC 9110 section 10.1.4). */
+static char *put_connection(char *out, const struct tg_request_head *head) {
+  bool te = head->takes_trailers;
+  if (te) out = TG_HEAD_PUT(out, "TE: trailers\r\n");
+  if (!te && !head->upgrade && !head->close) return out;
+  out = TG_HEAD_PUT(out, "Connection: ");
+  if (head->upgrade)
+    out = TG_HEAD_PUT(out, "upgrade");
+  else if (head->close)
+    out = TG_HEAD_PUT(out, "close");
+  if (te && (head->upgrade || head->close)) out = TG_HEAD_PUT(out, ", ");
+  if (te) out = TG_HEAD_PUT(out, "TE");
+  return TG_HEAD_PUT(out, "\r\n");
+}
+
 static char *put_framing(char *out, const struct tg_request_head *head) {
   uint64_t length = head->length;
   if (length == TG_LENGTH_NONE && expects_body(head->method)) length = 0;
@@ -64,8 +80,7 @@ static char *put_framing(char *out, const struct tg_request_head *head) {
     out = TG_HEAD_PUT(out, "\r\n");
   }
   if (head->expect_continue) out = TG_HEAD_PUT(out, "Expect: 100-continue\r\n");
-  if (head->upgrade) return TG_HEAD_PUT(out, "Connection: upgrade\r\n");
-  return head->close ? TG_HEAD_PUT(out, "Connection: close\r\n") : out;
+  return put_connection(out, head);
 }
 
 tg_status tg_request_head_write(struct tg_buffer *out, const struct tg_request_head *head) {

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/body.h"
+#include "http/forward_fields.h"
 #include "http/h1_reply.h"
 #include "http/request_head.h"
 #include "loop/loop.h"
@@ -33,6 +34,11 @@ struct tg_call_request {
   /* Or one that streams, of `length` bytes or TG_LENGTH_CHUNKED. Neither: no body. */
   struct tg_source *source;
   uint64_t length;
+  /* Whose trailers follow a source in chunks, as far as they may (http/forward_fields.h); NULL:
+   * nobody's. They are there when the source has ended. */
+  const struct tg_request *trailers_of;
+  const struct tg_forward_rules *trailer_rules;
+  bool takes_trailers;    /* writes TE: trailers */
   bool expect_continue;   /* the body waits for a 100, or for a second of silence */
   bool upgrade;           /* writes Connection: upgrade; `fields` name the protocol (Upgrade) */
   bool idempotent;        /* may be sent twice: see the retry below */

@@ -24,6 +24,7 @@ tg_status tg_call_write_head(struct tg_call *call, struct tg_buffer *out) {
                                  .field_count = request->field_count,
                                  .length = length,
                                  .close = request->close,
+                                 .takes_trailers = request->takes_trailers,
                                  .upgrade = request->upgrade};
   bool has_body = length != TG_LENGTH_NONE && length != 0;
   if (!head.authority.len)
@@ -130,6 +131,18 @@ void tg_call_sink_init(struct tg_sink *sink) {
   *sink = (struct tg_sink){.write = sink_write, .drained = sink_drained, .cancel = sink_cancel};
 }
 
+/* The last chunk, and the trailers of who has sent the body (RFC 9112 section 7.1.2). */
+static tg_status append_end(struct tg_call *call) {
+  const struct tg_call_request *request = call->request;
+  const struct tg_request *from = request->trailers_of;
+  struct tg_response_field *trailers = NULL;
+  size_t count = 0;
+  if (from)
+    count = tg_forward_trailers(request->arena, from->trailers, from->trailer_count,
+                                request->trailer_rules, &trailers);
+  return tg_response_write_end(tg_stream_out(&call->link->stream), trailers, count);
+}
+
 static void on_uploaded(struct tg_relay *relay, tg_status status) {
   struct tg_call *call = TG_CONTAINER(relay, struct tg_call, upload);
   bool chunked = call->request->length == TG_LENGTH_CHUNKED;
@@ -143,7 +156,7 @@ static void on_uploaded(struct tg_relay *relay, tg_status status) {
     return;
   }
   if (status == TG_OK && chunked) {
-    status = tg_buffer_append(tg_stream_out(&call->link->stream), "0\r\n\r\n", 5);
+    status = append_end(call);
     tg_stream_flush_soon(&call->link->stream);
   }
   if (status)

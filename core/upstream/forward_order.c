@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log_record.h"
+#include "http/forward_path.h"
 #include "net/network.h"
 
 /* Two processes, on whatever hosts, must not have the same name. */
@@ -117,6 +118,7 @@ static bool fill_fields(const struct tg_forward_from *from, const struct tg_forw
   if (status) return refuse_fields(fault, status);
   order->call.fields = fields.list;
   order->call.field_count = fields.count;
+  order->call.takes_trailers = fields.takes_trailers && from->request->minor;
   return true;
 }
 
@@ -128,6 +130,15 @@ static struct tg_slice authority_of(const struct tg_forward_from *from,
     case TG_FORWARD_HOST_FIXED: return rule->host;
   }
   return tg_slice(NULL, 0);
+}
+
+void tg_forward_stream(const struct tg_request *request, struct tg_source *body,
+                       const struct tg_forward_rules *rules, struct tg_call_request *call) {
+  call->source = body;
+  call->length = request->chunked ? TG_LENGTH_CHUNKED : request->content_length;
+  call->expect_continue = request->expect_continue;
+  call->trailers_of = request;
+  call->trailer_rules = rules;
 }
 
 bool tg_forward_order(const struct tg_forward_from *from, const struct tg_forward_rule *rule,

@@ -65,6 +65,10 @@ bool tg_forward_order(const struct tg_forward_from *from, const struct tg_forwar
                       struct tg_arena *arena, struct tg_delivery_order *order,
                       struct tg_forward_fault *fault);
 
+/* The body of the request goes on as it comes, with its trailers. */
+void tg_forward_stream(const struct tg_request *request, struct tg_source *body,
+                       const struct tg_forward_rules *rules, struct tg_call_request *call);
+
 /* Does the client ask for another protocol that may be tunnelled? */
 bool tg_forward_wants_upgrade(const struct tg_request *request);
 

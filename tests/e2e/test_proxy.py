@@ -167,10 +167,66 @@ def test_78_trailers(server, peer):
     response = server.ask("/")
     peer.behave = echo
     assert response.body == b"hello" and response.trailers == [("X-Sum", "7")]
+    peer.behave = says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 7\r\nX-Secret: 1\r\nX-By: me\r\n\r\n", "keep")
+    response = server.ask("/v2/x")  # whose fields x-secret and x-by are the route's
+    peer.behave = echo
+    assert response.all("x-by") == ["gate"] and response.trailers == [("X-Sum", "7")]
     with server.connect() as conn:
         conn.send(b"POST /x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"hi", last=b"0\r\nX-A: 1\r\nAuthorization: evil\r\n\r\n"))
         _, fields, body = heard(conn.response())
     assert body == b"hi" and "authorization" not in fields and "x-a" not in fields
+
+
+class Raw:
+    """A behaviour that keeps the last request as it came, byte by byte, and answers with its trailers told."""
+
+    def __init__(self):
+        self.seen = b""
+
+    def __call__(self, exchange):
+        chunked = "chunked" in (exchange.header("transfer-encoding") or "")
+        end = b"\r\n\r\n" if chunked else b""
+        while not exchange.rest.endswith(end) or len(exchange.rest) < int(exchange.header("content-length") or 0):
+            exchange._more()
+        self.seen, exchange.rest = exchange.rest, b""
+        exchange.send(answer(exchange.head.encode("latin-1") + b"\r\n\r\n" + self.seen))
+        return exchange.rest
+
+
+TRAILERS = b"0\r\nX-Sum: 7\r\nX-From: me\r\nCookie: a=b\r\nContent-Type: a/b\r\nX_Low: 1\r\nX-Forwarded-For: 1.2.3.4\r\nX-End: \r\n\r\n"
+
+
+@pytest.mark.parametrize("path,passed", [
+    ("/x", b"X-Sum: 7\r\nX-From: me\r\nX-End: \r\n"),
+    ("/v2/x", b"X-Sum: 7\r\nX-End: \r\n"),  # the route sets x-from itself
+])
+def test_78_trailers_of_requests(server, peer, path, passed):
+    peer.behave = raw = Raw()
+    with server.connect() as conn:
+        for body in (b"5\r\nhello\r\n", b""):
+            conn.send(f"POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n".encode() + body + TRAILERS)
+            assert conn.response().status == 200
+            assert raw.seen == body + b"0\r\n" + passed + b"\r\n"
+        assert conn.ask("/x", "POST", body=b"plain").status == 200 and raw.seen == b"plain"
+        # one after another, and in pieces that end anywhere
+        conn.send(f"POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + b"2\r\nhi\r\n" + TRAILERS, segment=1)
+        assert conn.response().status == 200 and raw.seen.endswith(b"i\r\n0\r\n" + passed + b"\r\n")
+        conn.send(b"POST /buffered/x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n" + TRAILERS)
+        assert conn.response().status == 200 and raw.seen == b"hi"
+    peer.behave = echo
+
+
+def test_te_is_written_anew(server, peer):
+    def sent(*fields):
+        _, seen, _ = heard(server.ask("/x", fields=fields))
+        return seen.get("te"), seen.get("connection")
+
+    assert sent(("TE", "gzip, trailers"), ("Connection", "TE")) == (["trailers"], ["TE"])
+    assert sent(("TE", "trailers")) == (None, None)  # not said to be of this connection, as it must be
+    assert sent(("TE", "gzip"), ("Connection", "te")) == (None, None)
+    with server.connect() as conn:
+        conn.send(b"GET /x HTTP/1.0\r\nHost: t\r\nTE: trailers\r\nConnection: TE, keep-alive\r\n\r\n")
+        assert "te" not in heard(conn.response())[1]
 
 
 def test_a_loop_is_found(peer):
@@ -517,6 +573,7 @@ LUA = """
       return res
     end }, proxy = { to = "backend", path = "/used", headers = { ["x-a"] = "1" } } },
   ["POST /declared"] = { body = tg.schema.obj { n = tg.schema.int }, proxy = "backend" },
+  ["POST /stream"] = { stream_body = true, run = function() return tg.proxy("backend") end },
   ["GET /blocking"] = { blocking = true, run = function(req) return tg.proxy("backend", { path = "/worker" }) end },
   ["POST /blocking"] = { blocking = true, stream_body = true, run = function(req) return tg.proxy("backend") end },
   ["GET /misuse"] = function(req) return { tostring(select(2, pcall(tg.proxy, assert(loadstring("return " .. req.query.args))()))) } end,
@@ -564,6 +621,17 @@ def test_tg_proxy_sends_bodies(lua):
     assert line.startswith("PUT ") and body == b"own body"
     _, _, body = heard(lua.ask("/own-body", "POST", body=b"mine"))
     assert body == b"other"
+
+
+@pytest.mark.parametrize("path", ["/stream", "/blocking"])
+def test_78_tg_proxy_passes_trailers(lua, peer, path):
+    peer.behave = raw = Raw()
+    with lua.connect() as conn:
+        conn.send(f"POST {path} HTTP/1.1\r\nHost: t\r\nTE: trailers\r\nConnection: TE\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+                  + b"2\r\nhi\r\n" + TRAILERS)
+        assert heard(conn.response())[1]["te"] == ["trailers"]
+    peer.behave = echo
+    assert raw.seen == b"2\r\nhi\r\n0\r\nX-Sum: 7\r\nX-From: me\r\nX-End: \r\n\r\n"
 
 
 def test_tg_proxy_unread_answers_are_given_up(lua, peer):

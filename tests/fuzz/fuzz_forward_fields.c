@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "http/forward_fields.h"
+#include "http/forward_path.h"
 #include "http/url.h"
 
 #define FIELDS_MAX 64

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "http/forward_path.h"
+
 #define FIELDS_MAX 40
 
 /* "name: value" lines, separated by '|', as fields. */
@@ -232,6 +234,54 @@ static void test_78_trailers(void **state) {
   assert_true(tg_forward_trailer(TG_SLICE("ETag")));
 }
 
+static void test_78_trailers_that_the_rules_speak_of(void **state) {
+  (void)state;
+  char memory[1024];
+  struct tg_arena arena;
+  struct tg_field fields[FIELDS_MAX];
+  struct tg_response_field *out;
+  struct tg_response_field set[] = {{TG_SLICE("x-owner"), TG_SLICE("me")}};
+  struct tg_slice removed[] = {TG_SLICE("x-debug")};
+  struct tg_forward_rules rules = {
+      .set = set, .set_count = 1, .removed = removed, .removed_count = 1};
+  uint32_t count = parse("X-Sum: 7|X-Owner: you|X-Debug: 1|Cookie: a=b|X-End: 1", fields);
+  tg_arena_init(&arena, memory, sizeof memory);
+  assert_int_equal(tg_forward_trailers(&arena, fields, count, &rules, &out), 2);
+  assert_true(tg_slice_eq(out[0].name, TG_SLICE("X-Sum")));
+  assert_true(tg_slice_eq(out[0].value, TG_SLICE("7")));
+  assert_true(tg_slice_eq(out[1].name, TG_SLICE("X-End")));
+  assert_int_equal(tg_forward_trailers(&arena, fields, count, &no_rules, &out), 4);
+  assert_int_equal(tg_forward_trailers(&arena, NULL, 0, &no_rules, &out), 0);
+  tg_arena_reset(&arena);
+}
+
+static bool takes_trailers(const char *text) {
+  char memory[8192];
+  struct tg_arena arena;
+  struct tg_field fields[FIELDS_MAX];
+  struct tg_request request = {.minor = 1, .host = TG_SLICE("a.example"), .fields = fields};
+  struct tg_forward_fields out;
+  request.field_count = parse(text, fields);
+  tg_arena_init(&arena, memory, sizeof memory);
+  assert_int_equal(tg_forward_request(&arena, &request, &stranger, &no_rules, false, &out), TG_OK);
+  for (size_t i = 0; i < out.count; i++)
+    assert_false(tg_slice_ieq(out.list[i].name, TG_SLICE("te")));
+  tg_arena_reset(&arena);
+  return out.takes_trailers;
+}
+
+static void test_te_is_of_one_connection(void **state) {
+  (void)state;
+  assert_true(takes_trailers("TE: trailers|Connection: TE"));
+  assert_true(takes_trailers("Connection: close, te|te: gzip;q=0.5 , Trailers"));
+  assert_true(takes_trailers("Connection: TE|TE: gzip|TE: trailers"));
+  assert_false(takes_trailers("TE: trailers"));
+  assert_false(takes_trailers("TE: trailers|Connection: close"));
+  assert_false(takes_trailers("TE: gzip|Connection: TE"));
+  assert_false(takes_trailers("TE: trailers;q=0|Connection: TE"));
+  assert_false(takes_trailers("Connection: TE"));
+}
+
 static void test_climbing(void **state) {
   (void)state;
   static const char *const bad[] = {"/a/..%2fb", "/a/%2e%2e%2Fb",  "/..%5cb",      "/a%2f..",
@@ -259,6 +309,8 @@ int main(void) {
       cmocka_unit_test(test_rules),
       cmocka_unit_test(test_52_replies),
       cmocka_unit_test(test_78_trailers),
+      cmocka_unit_test(test_78_trailers_that_the_rules_speak_of),
+      cmocka_unit_test(test_te_is_of_one_connection),
       cmocka_unit_test(test_climbing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

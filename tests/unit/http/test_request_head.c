@@ -74,6 +74,23 @@ static void test_68_framing_fields_of_others_are_skipped(void **state) {
               "Upgrade: websocket\r\nTransfer_Encoding: \r\n\r\n");
 }
 
+static void trailers_are_asked_for(void **state) {
+  (void)state;
+  static const struct tg_response_field fields[] = {{{"te", 2}, {"gzip", 4}}};
+  struct tg_request_head head = get_head();
+  head.fields = fields;
+  head.field_count = 1;
+  assert_head(&head, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nte: gzip\r\n\r\n");
+  head.takes_trailers = true;
+  assert_head(&head, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+  head.close = true;
+  assert_head(&head,
+              "GET /a?b HTTP/1.1\r\nHost: h:1\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n");
+  head.upgrade = true;
+  assert_head(&head,
+              "GET /a?b HTTP/1.1\r\nHost: h:1\r\nTE: trailers\r\nConnection: upgrade, TE\r\n\r\n");
+}
+
 static void what_could_split_a_line_is_refused(void **state) {
   (void)state;
   static const struct tg_slice words[] = {{"", 0},     {"a b", 3},      {"a\r\nb", 4},
@@ -109,6 +126,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(framing_is_one_field),
       cmocka_unit_test(test_68_framing_fields_of_others_are_skipped),
+      cmocka_unit_test(trailers_are_asked_for),
       cmocka_unit_test(what_could_split_a_line_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
