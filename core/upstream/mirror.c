@@ -56,7 +56,7 @@ static void free_if_over(struct tg_mirror *mirror) {
   free(mirror);
 }
 
-static void end(struct tg_mirror *mirror) {
+static void leave(struct tg_mirror *mirror) {
   struct tg_group_mirrors *counts = counts_of(mirror);
   mirror->over = true;
   tg_list_remove(&mirror->link);
@@ -64,22 +64,24 @@ static void end(struct tg_mirror *mirror) {
   atomic_fetch_sub(&counts->bytes, tg_buffer_size(&mirror->body));
   atomic_fetch_sub(&counts->active, 1);
   tg_buffer_deinit(&mirror->body);
-  free_if_over(mirror);
 }
 
 /* It was to be mirrored, and is not. */
 static void drop(struct tg_mirror *mirror) {
   atomic_fetch_add(&counts_of(mirror)->dropped, 1);
-  end(mirror);
+  leave(mirror);
+}
+
+static void end(struct tg_mirror *mirror) {
+  leave(mirror);
+  free_if_over(mirror);
 }
 
 void tg_mirror_release(struct tg_mirror *mirror) {
   if (!mirror) return;
   mirror->held = false;
-  if (mirror->over)
-    free_if_over(mirror);
-  else if (!mirror->whole)
-    drop(mirror);
+  if (!mirror->over && !mirror->whole) drop(mirror);
+  free_if_over(mirror);
 }
 
 /* ---- those of a loop ---- */
@@ -179,6 +181,7 @@ static void on_start(struct tg_loop_job *job) {
   if (status) {
     note(mirror, status);
     drop(mirror);
+    free_if_over(mirror);
     return;
   }
   mirror->delivered = true;
@@ -187,7 +190,7 @@ static void on_start(struct tg_loop_job *job) {
 
 /* ---- the body ---- */
 
-/* False: it is not mirrored, and ended. */
+/* False: it cannot be mirrored. */
 static bool keep(struct tg_mirror *mirror, struct tg_slice bytes) {
   struct tg_group_mirrors *counts = counts_of(mirror);
   bool fits = tg_buffer_size(&mirror->body) + bytes.len <= mirror->max_body;
@@ -198,7 +201,6 @@ static bool keep(struct tg_mirror *mirror, struct tg_slice bytes) {
     atomic_fetch_sub(&counts->bytes, bytes.len);
     fits = false;
   }
-  if (!fits) drop(mirror);
   return fits;
 }
 
@@ -207,7 +209,9 @@ static bool keep(struct tg_mirror *mirror, struct tg_slice bytes) {
 static bool take(struct tg_mirror *mirror, struct tg_slice bytes) {
   if (mirror->over || mirror->whole) return false;
   if (!bytes.len) return true;
-  return keep(mirror, bytes) && tg_buffer_size(&mirror->body) == mirror->length;
+  if (keep(mirror, bytes)) return tg_buffer_size(&mirror->body) == mirror->length;
+  drop(mirror);
+  return false;
 }
 
 /* Who reads comes first, and may release the mirror when he is told: being whole, it lives on. */
@@ -321,15 +325,15 @@ struct tg_mirror *tg_mirror_begin(struct tg_loop *loop, const struct tg_mirror_r
     return NULL;
   }
   mirror->max_body = rule->max_body;
-  if (!copy_order(mirror, order)) {
+  if (!copy_order(mirror, order) || (call->bytes.len && !keep(mirror, call->bytes))) {
     drop(mirror);
+    free_if_over(mirror);
     return NULL;
   }
   if (call->source) {
     read_through(mirror, order);
     return mirror;
   }
-  if (call->bytes.len && !keep(mirror, call->bytes)) return NULL;
   mirror->whole = true;
   tg_loop_post_flush(loop, &mirror->start);
   return NULL;

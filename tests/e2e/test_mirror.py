@@ -245,6 +245,25 @@ def test_the_share(server, main, shadow):
     assert len(shadow.requests) == sent - before[0]
 
 
+def test_the_shadows_own_balance_holds(main):
+    """By the key of a request that is over when its copy goes out."""
+    with Peer() as one, Peer() as two:
+        files = app(main, one.address)
+        files["tidegate.lua"] = files["tidegate.lua"].replace(f'"{one.address}"', f'"{one.address}", "{two.address}"') \
+            .replace("outlier = false,", 'outlier = false, balance = "hash", hash_by = "header:x-user"')
+        with Server(files) as server:
+            for n in range(40):
+                for _ in range(3):
+                    assert server.ask("/x", "POST", fields=[("X-User", f"user-{n}")], body=b"b").status == 200
+            until(lambda: counts(server) == (120, 0) and status(server)["active"] == 0)
+
+    def users(peer):
+        return [line for head in peer.requests for line in head.split("\r\n") if line.startswith("X-User")]
+
+    assert users(one) and users(two) and not set(users(one)) & set(users(two))
+    assert len(users(one)) + len(users(two)) == 120
+
+
 # --- a shadow that is unwell --------------------------------------------------------------------------------------------
 
 

@@ -236,7 +236,7 @@ static void test_78_trailers(void **state) {
 
 static void test_78_trailers_that_the_rules_speak_of(void **state) {
   (void)state;
-  char memory[1024];
+  static char memory[1024];
   struct tg_arena arena;
   struct tg_field fields[FIELDS_MAX];
   struct tg_response_field *out;
@@ -256,7 +256,7 @@ static void test_78_trailers_that_the_rules_speak_of(void **state) {
 }
 
 static bool takes_trailers(const char *text) {
-  char memory[8192];
+  static char memory[8192];
   struct tg_arena arena;
   struct tg_field fields[FIELDS_MAX];
   struct tg_request request = {.minor = 1, .host = TG_SLICE("a.example"), .fields = fields};
