@@ -57,6 +57,8 @@ static int run_version(const struct tg_options *options) {
   printf("%s\n", LUAJIT_VERSION);
   printf("libuv %s\n", uv_version_string());
   printf("llhttp %s\n", TG_LLHTTP_VERSION);
+  if (TG_LINKED_STATIC[0]) printf("built in: %s\n", TG_LINKED_STATIC);
+  if (TG_LINKED_SHARED[0]) printf("shared: %s\n", TG_LINKED_SHARED);
 #ifdef TG_LUAJIT_STOCK
   printf("stock LuaJIT: CPU budgets stop interpreted code only\n");
 #endif

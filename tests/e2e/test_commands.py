@@ -3,11 +3,12 @@ import json
 import os
 import re
 import stat
+import subprocess
 import time
 
 import pytest
 
-from harness import SLOW, Server, command, request, until, write_app
+from harness import BINARY, SLOW, Server, command, request, until, write_app
 
 CODES = {"done": 0, "failed": 1, "usage": 2, "not_running": 3, "conflict": 4}
 APP = {
@@ -41,6 +42,16 @@ def test_version():
     done = command("version")
     assert done.returncode == 0 and re.search(r"tidegate \d+\.\d+", done.stdout)
     assert command("--version").stdout == done.stdout
+
+
+def test_version_says_what_is_linked_how():
+    text = command("version").stdout
+    ways = dict(re.findall(r"^(built in|shared): (.+)$", text, re.M))
+    built_in, shared = (re.findall(r"lib[\w-]+|zlib", ways.get(way, "")) for way in ("built in", "shared"))
+    assert sorted(built_in + shared) == sorted(["libuv", "libcares", "libpcre2-8", "libssl", "libcrypto", "zlib", "libbrotlidec", "libzstd"])
+    loaded = subprocess.run(["ldd", str(BINARY)], capture_output=True, text=True, check=True).stdout
+    for name in built_in + shared:
+        assert (name.replace("zlib", "libz") + ".so" in loaded) == (name in shared), loaded
 
 
 def test_help():
