@@ -193,11 +193,15 @@ static void queue(struct tg_stream *stream, struct tg_buffer *bytes) {
   fail(stream, status);
 }
 
-/* Bytes before a piece of a file wait for it, so that a short head makes no packet of its own. */
-static ssize_t send_before_file(struct tg_stream *stream, struct tg_slice bytes) {
+/* Past libuv's own queue, which is empty here: send(2) costs less than the write(2) it would come
+ * to. Bytes before a piece of a file wait for it, so that a short head makes no packet of its own.
+ */
+static ssize_t send_now(struct tg_stream *stream, struct tg_slice bytes) {
+  int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
   uv_os_fd_t fd;
+  if (TG_UNLIKELY(stream->file_bytes)) flags |= MSG_MORE;
   if (uv_fileno(&stream->uv.handle, &fd)) return UV_EBADF;
-  ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t n = send(fd, bytes.ptr, bytes.len, flags);
   return n < 0 ? -errno : n;
 }
 
@@ -206,13 +210,7 @@ static bool send_out(struct tg_stream *stream, struct tg_buffer *out) {
   struct tg_slice bytes = tg_buffer_slice(out);
   if (!bytes.len) return true;
   if (bytes.len > INT32_MAX) bytes.len = INT32_MAX;
-  ssize_t n;
-  if (TG_UNLIKELY(stream->file_bytes)) {
-    n = send_before_file(stream, bytes);
-  } else {
-    uv_buf_t buf = uv_buf_init((char *)bytes.ptr, (unsigned)bytes.len);
-    n = uv_try_write(&stream->uv.stream, &buf, 1);
-  }
+  ssize_t n = send_now(stream, bytes);
   if (n < 0 && n != UV_EAGAIN && n != UV_EINTR) {
     fail(stream, (tg_status)n);
     return false;
