@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "server/departure.h"
+#include "server/exchange_body.h"
 
 #define PENDING_MAX 65536u
 #define LINGER_TIME (2 * TG_SECOND)

@@ -13,15 +13,12 @@
 #include "net/tls_facts.h"
 #include "net/tls_hosts.h"
 #include "server/connection.h"
+#include "server/exchange_body.h"
 #include "server/exchange_sink.h"
 #include "server/keepalive.h"
 
-/* Decoded body bytes that are kept for a handler that has not asked yet. */
-#define BODY_HIGH 65536u
 /* An unread rest of a body up to this size is read and dropped, to keep the connection. */
 #define DISCARD_MAX 65536u
-
-static void settle(struct tg_exchange *exchange);
 
 static void count_active(struct tg_server *server, int change) {
   atomic_uint *active = &server->counters.active;
@@ -184,7 +181,7 @@ static void local_finish(struct tg_exchange *exchange) {
   exchange->handled = false;
   exchange->gone = NULL;
   count_active(exchange->server, -1);
-  settle(exchange);
+  tg_exchange_settle(exchange);
 }
 
 const struct tg_exchange_port tg_exchange_local = {
@@ -218,7 +215,7 @@ void tg_exchange_problem(struct tg_exchange *exchange, int status, struct tg_sli
 
 /* ---- the end ---- */
 
-static void settle(struct tg_exchange *exchange) {
+void tg_exchange_settle(struct tg_exchange *exchange) {
   if (exchange->handled) return;
   struct tg_connection *conn = exchange->conn;
   if (!conn) {
@@ -249,7 +246,7 @@ void tg_exchange_lose(struct tg_exchange *exchange, tg_status why) {
   if (done) done(exchange->body_owner, why, tg_slice(NULL, 0));
   tg_exchange_room(exchange, TG_ECLOSED);
   if (!exchange->handled)
-    settle(exchange);
+    tg_exchange_settle(exchange);
   else if (exchange->gone)
     exchange->gone(exchange, why);
 }
@@ -270,70 +267,7 @@ void tg_exchange_reject(struct tg_exchange *exchange, int status, struct tg_slic
   if (exchange->handled && exchange->gone)
     exchange->gone(exchange, why);
   else if (!exchange->handled)
-    settle(exchange);
-}
-
-/* ---- request body ---- */
-
-bool tg_exchange_body_full(const struct tg_exchange *exchange) {
-  return tg_buffer_size(&exchange->body_data) >= BODY_HIGH;
-}
-
-void tg_exchange_body_bytes(struct tg_exchange *exchange, struct tg_slice bytes) {
-  exchange->body_read += bytes.len;
-  if (exchange->answer_done && !exchange->handled) return; /* nobody wants it any more */
-  tg_source_cb done = exchange->body_done;
-  if (done) {
-    exchange->body_done = NULL;
-    done(exchange->body_owner, TG_OK, bytes);
-  } else if (tg_buffer_append(&exchange->body_data, bytes.ptr, bytes.len)) {
-    tg_exchange_reject(exchange, 500, tg_slice(NULL, 0), TG_ENOMEM);
-  }
-}
-
-void tg_exchange_body_end(struct tg_exchange *exchange) {
-  exchange->request_done = true;
-  tg_source_cb done = exchange->body_done;
-  exchange->body_done = NULL;
-  if (done) done(exchange->body_owner, TG_OK, tg_slice(NULL, 0));
-  settle(exchange);
-}
-
-static void ask_to_continue(struct tg_exchange *exchange) {
-  static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-  if (!exchange->request->expect_continue || exchange->continued || exchange->head_sent) return;
-  exchange->continued = true;
-  if (exchange->body_read) return; /* the client did not wait */
-  struct tg_stream *stream = &exchange->conn->stream;
-  /* Without memory the client waits for its own time-out, and then sends (RFC 9110 10.1.1). */
-  (void)!tg_buffer_append(tg_stream_out(stream), line, sizeof line - 1);
-  tg_stream_flush_soon(stream);
-}
-
-static void body_read(struct tg_source *source, tg_source_cb done, void *owner) {
-  struct tg_exchange *exchange = TG_CONTAINER(source, struct tg_exchange, body);
-  TG_CHECK(!exchange->body_done);
-  struct tg_slice kept = tg_buffer_slice(&exchange->body_data);
-  if (kept.len) {
-    struct tg_buffer taken = exchange->body_data;
-    tg_buffer_init(&exchange->body_data);
-    done(owner, TG_OK, kept);
-    tg_buffer_deinit(&taken);
-    if (exchange->conn && !exchange->request_done) tg_connection_want_body(exchange->conn);
-  } else if (exchange->body_status) {
-    done(owner, exchange->body_status, kept);
-  } else if (exchange->request_done) {
-    done(owner, TG_OK, kept);
-  } else {
-    exchange->body_done = done;
-    exchange->body_owner = owner;
-    ask_to_continue(exchange);
-    tg_connection_want_body(exchange->conn);
-  }
-}
-
-static void body_cancel(struct tg_source *source) {
-  TG_CONTAINER(source, struct tg_exchange, body)->body_done = NULL;
+    tg_exchange_settle(exchange);
 }
 
 /* ---- life ---- */
@@ -352,8 +286,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   exchange->tls = NULL;
   exchange->gone = NULL;
   exchange->sent = NULL;
-  exchange->body.read = body_read;
-  exchange->body.cancel = body_cancel;
+  tg_exchange_body_init(&exchange->body);
   tg_buffer_init(&exchange->body_data);
   exchange->body_done = NULL;
   exchange->body_status = TG_OK;
@@ -421,7 +354,7 @@ static void hand_over_or_refuse(struct tg_exchange *exchange, enum tg_route_resu
     hand_over(exchange);
   } else {
     refuse_without_route(exchange, result);
-    settle(exchange);
+    tg_exchange_settle(exchange);
   }
 }
 
@@ -431,7 +364,7 @@ static bool refuse_misdirected(struct tg_exchange *exchange) {
   tg_exchange_problem(exchange, 421,
                       TG_SLICE("the connection was made for a host with other rules for clients"),
                       NULL, 0);
-  settle(exchange);
+  tg_exchange_settle(exchange);
   return true;
 }
 
@@ -442,7 +375,7 @@ void tg_exchange_begin(struct tg_exchange *exchange) {
   exchange->routing = server->acquire(server);
   if (TG_UNLIKELY(exchange->secured) && refuse_misdirected(exchange)) return;
   if (TG_UNLIKELY(exchange->routing->first) && exchange->routing->first(exchange)) {
-    settle(exchange);
+    tg_exchange_settle(exchange);
     return;
   }
   enum tg_route_result result = TG_ROUTE_METHOD;

@@ -183,12 +183,9 @@ void tg_exchange_answer_problem(struct tg_exchange *exchange, struct tg_problem 
 void tg_exchange_reject(struct tg_exchange *exchange, int status, struct tg_slice detail,
                         tg_status why);
 
-/* For the connection: decoded body bytes have come, or the message has ended. */
-void tg_exchange_body_bytes(struct tg_exchange *exchange, struct tg_slice bytes);
-void tg_exchange_body_end(struct tg_exchange *exchange);
-
-/* Has so much of the body been kept that the client must wait? */
-bool tg_exchange_body_full(const struct tg_exchange *exchange);
+/* Ends the exchange if its answer is on its way, its request was read or given up, and no handler
+ * has it. */
+void tg_exchange_settle(struct tg_exchange *exchange);
 
 /* For the connection: the client is gone, or must be given up. */
 void tg_exchange_lose(struct tg_exchange *exchange, tg_status why);
