@@ -375,7 +375,7 @@ class Bench:
         for server in filter(None, (nginx, tidegate)):
             with server:
                 alone = self.quick_p99(server, seconds)
-                for kind, most in (("io", 1.0), ("cpu", 2.0)):
+                for kind, most in (("io", 1.0), ("child", 1.0), ("cpu", 2.0)):
                     stopped, done = threading.Event(), []
 
                     def block(path):
@@ -392,7 +392,8 @@ class Bench:
                     for thread in threads:
                         thread.join(10)
                     own = server is tidegate
-                    what = "100 ms of blocking I/O" if kind == "io" else "about 50 ms of arithmetic"
+                    what = {"io": "100 ms in a blocking system call", "child": "100 ms in a shell and its child",
+                            "cpu": "about 50 ms of arithmetic"}[kind]
                     self.row(f"{server.name}: quick route's p99 alone, then beside 8 clients of {what}", f"<= {most} ms" if own else "-",
                              beside <= most if own else None, **{"alone ms": round(alone, 3), "beside ms": round(beside, 3), "blocking answers": len(done)})
 

@@ -1,4 +1,5 @@
 return {
   log = { access = "off", level = "warn" },
   timeouts = { keepalive = 600 },
+  grants = { ffi = true }, -- for routes/stall.lua
 }
