@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "await/duplex_tls.h"
 #include "base/check.h"
 #include "script/error.h"
 #include "script/module.h"
@@ -100,7 +101,7 @@ static int push_name(lua_State *L, tg_status status, const struct tg_address *ad
   return 1;
 }
 
-/* get(object, key): closed, address, remote, buffered, noun */
+/* get(object, key): closed, address, remote, buffered, tls, noun */
 static int l_get(lua_State *L) {
   struct tg_duplex_object *object = tg_duplex_check(L, 1);
   const char *key = luaL_checkstring(L, 2);
@@ -111,6 +112,7 @@ static int l_get(lua_State *L) {
   if (!duplex) return 0;
   if (strcmp(key, "address") == 0) return push_name(L, tg_duplex_local(duplex, &address), &address);
   if (strcmp(key, "remote") == 0) return push_name(L, tg_duplex_remote(duplex, &address), &address);
+  if (strcmp(key, "tls") == 0) return tg_duplex_tls_push(L, duplex);
   if (strcmp(key, "buffered") == 0)
     return lua_pushnumber(L, (lua_Number)tg_duplex_buffered(duplex)), 1;
   return 0;

@@ -60,6 +60,7 @@ int tg_await_duplex_close(lua_State *L) {
   struct tg_duplex_object *object = tg_duplex_check(L, 1);
   struct tg_duplex *duplex = object->duplex;
   if (!duplex) return 0;
+  tg_duplex_say_end(duplex);
   bool will_wait = may_wait(L, duplex);
   if (will_wait) tg_op_begin(L);
   object->duplex = NULL;

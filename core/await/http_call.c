@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "await/http_tls.h"
+#include "await/tls_settings.h"
 #include "base/check.h"
 #include "net/tls_context.h"
 #include "script/error.h"
@@ -211,7 +211,7 @@ static void read_origin(lua_State *L, struct tg_http_call *http) {
       .proxy_auth = read_text(L, http, "proxy_auth"),
   };
   raw_field(L, "tls");  // spec .. tls
-  struct tg_tls_context *tls = tg_http_tls_at(L, -1);
+  struct tg_tls_context *tls = tg_tls_settings_at(L, -1);
   if (tls) http->origin.tls = http->tls = tg_tls_context_hold(tls);
   lua_pop(L, 1);
 }
@@ -371,9 +371,9 @@ static int l_open(lua_State *L) {
 }
 
 int tg_await_http_call(lua_State *L) {
-  static const luaL_Reg functions[] = {{"start", l_start},       {"ended", l_ended},
-                                       {"close", l_close},       {"open", l_open},
-                                       {"tls", tg_http_tls_new}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"start", l_start},           {"ended", l_ended},
+                                       {"close", l_close},           {"open", l_open},
+                                       {"tls", tg_tls_settings_new}, {NULL, NULL}};
   luaL_newmetatable(L, TG_HTTP_CALL_OBJECT);  // meta
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");

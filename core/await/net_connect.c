@@ -1,218 +1,188 @@
-/* tg.net.connect: the race of RFC 8305 ("happy eyeballs") over addresses that are known.
- *
- * Attempts begin in the order given, each when the one before has failed or 250 ms after it, and
- * the first that is connected wins. An attempt is a duplex; one that has lost is closed, and its
- * request comes back from libuv later, when nobody knows the race any more. */
+/* tg.net.connect: a connection to one of several addresses that are known (net/connector.h), and
+ * its TLS where that is asked for. */
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "await/duplex.h"
+#include "await/tls_settings.h"
 #include "base/check.h"
+#include "net/connector.h"
+#include "net/tls_context.h"
 #include "script/error.h"
 #include "script/module.h"
 
-/// For net.lua: connect(label, addresses, port, timeout, bind, nodelay, keepalive) -> stream.
+/// For net.lua: connect(label, addresses, port, timeout, bind, nodelay, keepalive, tls, name, alpn) -> stream.
 TG_AWAITABLE(net_connect)
 
-#define STAGGER     (250 * TG_MILLISECOND)
 #define TARGETS_MAX 16
 
-struct race;
-
-struct attempt {
-  uv_connect_t req;
-  struct tg_list link; /* in race->attempts */
-  struct race *race;   /* NULL: it has lost */
-  struct tg_duplex *duplex;
-};
-
-struct race {
+struct dial {
   struct tg_op op;
   struct tg_loop *loop;
-  struct tg_timer stagger, deadline;
-  struct tg_list attempts; /* under way */
-  struct tg_duplex *won;
-  tg_status status; /* of the attempts that failed: what says most */
+  struct tg_timer deadline;
+  struct tg_connector connector;
+  struct tg_duplex *duplex;   /* connected, and secured where that is asked for; NULL: not yet */
+  struct tg_tls_context *tls; /* held; NULL: plain */
+  tg_status status;           /* why there is none */
   bool nodelay;
   unsigned keepalive; /* seconds; 0: none */
-  struct tg_address bind;
+  struct tg_address own;
   char label[160];
-  unsigned count, next;
+  char name[256], alpn[256];
+  char why[TG_TLS_WHY]; /* of a failure of TLS */
+  unsigned count;
   struct tg_address targets[TARGETS_MAX];
 };
 
-static void end_race(struct race *race) {
-  struct tg_list *link;
-  tg_timer_stop(&race->loop->timers, &race->stagger);
-  tg_timer_stop(&race->loop->timers, &race->deadline);
-  while ((link = tg_list_take_first(&race->attempts))) {
-    struct attempt *attempt = TG_CONTAINER(link, struct attempt, link);
-    attempt->race = NULL;
-    tg_duplex_close(attempt->duplex);
+/* With what there is, or without a connection. */
+static void end(struct dial *dial, tg_status status) {
+  dial->status = status;
+  tg_timer_stop(&dial->loop->timers, &dial->deadline);
+  tg_connector_cancel(&dial->connector);
+  if (status && dial->duplex) {
+    const struct tg_tls *tls = dial->duplex->tls;
+    snprintf(dial->why, sizeof dial->why, "%s", tls ? tg_tls_complain(tls) : "");
+    tg_duplex_close(dial->duplex);
+    dial->duplex = NULL;
   }
-  tg_op_complete(&race->op);
+  tg_op_complete(&dial->op);
 }
 
-/* That a whole network is out of reach says the least: often it is only IPv6 that is missing. */
-static void note(struct race *race, tg_status status) {
-  bool vague = race->status == -ENETUNREACH || race->status == -EHOSTUNREACH ||
-               race->status == -EADDRNOTAVAIL;
-  if (!race->status || vague) race->status = status;
+static void on_secured(struct tg_duplex *duplex, tg_status status, void *owner) {
+  (void)duplex;
+  end(owner, status);
 }
 
-static void start_next(struct race *race);
+static void set_up(const struct dial *dial, struct tg_duplex *duplex) {
+  if (duplex->uv.handle.type != UV_TCP) return;
+  (void)uv_tcp_nodelay(&duplex->uv.tcp, dial->nodelay);
+  if (dial->keepalive) (void)uv_tcp_keepalive(&duplex->uv.tcp, 1, dial->keepalive);
+}
 
-static void on_connect(uv_connect_t *req, int status) {
-  struct attempt *attempt = TG_CONTAINER(req, struct attempt, req);
-  struct race *race = attempt->race;
-  struct tg_duplex *duplex = attempt->duplex;
-  if (race) tg_list_remove(&attempt->link);
-  free(attempt);
-  if (!race) return;
-  if (status == 0) {
-    race->won = duplex;
-    end_race(race);
+static void secure(struct dial *dial) {
+  struct tg_tls *tls =
+      tg_tls_client_new(dial->tls, tg_slice_cstr(dial->name), tg_slice_cstr(dial->alpn));
+  if (tls)
+    tg_duplex_secure(dial->duplex, tls, on_secured, dial);
+  else
+    end(dial, TG_ENOMEM);
+}
+
+static void on_connected(struct tg_connector *connector, tg_status status, int fd) {
+  struct dial *dial = TG_CONTAINER(connector, struct dial, connector);
+  if (status) {
+    end(dial, status);
     return;
   }
-  tg_duplex_close(duplex);
-  note(race, status);
-  start_next(race);
-}
-
-static void on_stagger(struct tg_timer *timer) {
-  start_next(TG_CONTAINER(timer, struct race, stagger));
+  bool is_unix = tg_address_is_unix(&dial->targets[0]);
+  dial->duplex = tg_duplex_new(dial->loop, is_unix ? TG_DUPLEX_PIPE : TG_DUPLEX_TCP);
+  if (!dial->duplex) close(fd);
+  status = dial->duplex ? tg_duplex_attach(dial->duplex, fd) : TG_ENOMEM;
+  if (status == TG_OK) set_up(dial, dial->duplex);
+  if (status == TG_OK && dial->tls)
+    secure(dial);
+  else
+    end(dial, status);
 }
 
 static void on_deadline(struct tg_timer *timer) {
-  struct race *race = TG_CONTAINER(timer, struct race, deadline);
-  race->status = UV_ETIMEDOUT;
-  end_race(race);
-}
-
-static tg_status connect_one(struct race *race, struct attempt *attempt,
-                             const struct tg_address *target) {
-  if (tg_address_is_unix(target)) {
-    uv_pipe_connect(&attempt->req, &attempt->duplex->uv.pipe, target->addr.un.sun_path, on_connect);
-    return TG_OK;
-  }
-  uv_tcp_t *tcp = &attempt->duplex->uv.tcp;
-  int status = 0;
-  if (race->bind.len && race->bind.addr.any.sa_family != target->addr.any.sa_family)
-    return -EADDRNOTAVAIL;
-  if (race->bind.len) status = uv_tcp_bind(tcp, &race->bind.addr.any, 0);
-  return status ? status : uv_tcp_connect(&attempt->req, tcp, &target->addr.any, on_connect);
-}
-
-static tg_status start_one(struct race *race, const struct tg_address *target) {
-  struct attempt *attempt = calloc(1, sizeof *attempt);
-  if (!attempt) return TG_ENOMEM;
-  bool is_unix = tg_address_is_unix(target);
-  attempt->race = race;
-  attempt->duplex = tg_duplex_new(race->loop, is_unix ? TG_DUPLEX_PIPE : TG_DUPLEX_TCP);
-  tg_status status = attempt->duplex ? connect_one(race, attempt, target) : TG_ENOMEM;
-  if (!status) {
-    tg_list_append(&race->attempts, &attempt->link);
-    return TG_OK;
-  }
-  if (attempt->duplex) tg_duplex_close(attempt->duplex);
-  free(attempt);
-  return status;
-}
-
-static void start_next(struct race *race) {
-  struct tg_timers *timers = &race->loop->timers;
-  tg_timer_stop(timers, &race->stagger);
-  while (race->next < race->count) {
-    tg_status status = start_one(race, &race->targets[race->next++]);
-    if (!status) break;
-    note(race, status);
-  }
-  if (race->next < race->count) {
-    uint64_t due = tg_loop_time(race->loop) + STAGGER;
-    tg_status status = tg_timer_start(timers, &race->stagger, due, on_stagger);
-    if (status) note(race, status); /* the next one begins when this one has failed */
-  } else if (tg_list_empty(&race->attempts)) {
-    end_race(race);
-  }
+  end(TG_CONTAINER(timer, struct dial, deadline), UV_ETIMEDOUT);
 }
 
 static void cancel(struct tg_op *op) {
-  end_race(TG_CONTAINER(op, struct race, op));
+  end(TG_CONTAINER(op, struct dial, op), TG_ECANCELLED);
+}
+
+__attribute__((noreturn)) static void fail(lua_State *L, tg_status status, const char *label,
+                                           const char *why) {
+  /* EAGAIN: a unix socket whose queue of clients is full */
+  if (status == UV_EAGAIN) status = TG_EOVERLOAD;
+  if (*why)
+    tg_error_push(L, tg_status_name(status), "%s: %s", label, why);
+  else
+    tg_error_push_status(L, status, label);
+  lua_pushinteger(L, status == -ENOENT ? 502 : tg_status_http(status));
+  lua_setfield(L, -2, "status");
+  tg_error_push_place(L, 0);
+  lua_setfield(L, -2, "place");
+  lua_error(L);
+  __builtin_unreachable();
 }
 
 static int finish(struct tg_op *op, lua_State *L) {
-  struct race *race = TG_CONTAINER(op, struct race, op);
-  struct tg_duplex *won = race->won;
-  tg_status status = race->status;
+  struct dial *dial = TG_CONTAINER(op, struct dial, op);
+  struct tg_duplex *duplex = dial->duplex;
+  tg_status status = dial->status;
   bool cancelled = op->cancelled;
-  char label[sizeof race->label];
-  memcpy(label, race->label, sizeof label);
-  if (won && won->uv.handle.type == UV_TCP) {
-    (void)uv_tcp_nodelay(&won->uv.tcp, race->nodelay);
-    if (race->keepalive) (void)uv_tcp_keepalive(&won->uv.tcp, 1, race->keepalive);
-  }
-  free(race);
-  if (won && !L) tg_duplex_close(won);
+  char label[sizeof dial->label], why[sizeof dial->why];
+  snprintf(label, sizeof label, "%s", dial->label);
+  snprintf(why, sizeof why, "%s", dial->why);
+  if (dial->tls) tg_tls_context_release(dial->tls);
+  free(dial);
+  if (duplex && !L) tg_duplex_close(duplex);
   if (!L) return 0;
-  if (won) return tg_duplex_push(L, won, "socket") ? lua_error(L) : 1;
+  if (duplex) return tg_duplex_push(L, duplex, "socket") ? lua_error(L) : 1;
   if (cancelled) tg_op_throw_cancelled(L);
-  /* EAGAIN: a unix socket whose queue of clients is full */
-  tg_error_push_status(L, status == -EAGAIN ? TG_EOVERLOAD : status, label);
-  if (status == -ENOENT) lua_pushinteger(L, 502), lua_setfield(L, -2, "status");
-  tg_error_push_place(L, 0);
-  lua_setfield(L, -2, "place");
-  return lua_error(L);
+  fail(L, status, label, status == TG_ETLS ? why : "");
 }
 
 static const struct tg_op_kind kind = {
     .name = "tg.net.connect", .cancel = cancel, .finish = finish};
 
+/* ---- arguments: net.lua has looked at them ---- */
+
+static void read_text(lua_State *L, int index, char *out, size_t size) {
+  snprintf(out, size, "%s", luaL_optstring(L, index, ""));
+}
+
 /* Reads the list of addresses at index 2; an error throws before anything is held. */
-static unsigned read_targets(lua_State *L, int port, struct tg_address *targets) {
-  unsigned count = 0;
+static void read_targets(lua_State *L, int port, struct dial *dial) {
   luaL_checktype(L, 2, LUA_TTABLE);
-  for (int i = 1; count < TARGETS_MAX; i++, lua_pop(L, 1)) {
+  for (int i = 1; dial->count < TARGETS_MAX; i++, lua_pop(L, 1)) {
     struct tg_slice text;
     lua_rawgeti(L, 2, i);  // .. text
     if (lua_isnil(L, -1)) break;
     text.ptr = luaL_checklstring(L, -1, &text.len);
-    if (tg_address_literal(&targets[count], text, port) == TG_OK) count++;
+    if (tg_address_literal(&dial->targets[dial->count], text, port) == TG_OK) dial->count++;
   }
-  if (!count) tg_error_throw(L, "invalid", "%s: no address", luaL_checkstring(L, 1));
-  return count;
+  if (!dial->count) tg_error_throw(L, "invalid", "%s: no address", dial->label);
 }
 
-static void read_options(lua_State *L, struct race *options) {
-  const char *label = luaL_checkstring(L, 1);
-  snprintf(options->label, sizeof options->label, "%s", label);
-  options->nodelay = lua_isnil(L, 6) || lua_toboolean(L, 6);
-  options->keepalive = (unsigned)luaL_optinteger(L, 7, 0);
-  if (lua_isnoneornil(L, 5)) return;
-  struct tg_slice bind;
-  bind.ptr = luaL_checklstring(L, 5, &bind.len);
-  if (tg_address_literal(&options->bind, bind, 0))
-    tg_error_throw(L, "invalid", "%s: `bind` is no numeric address", label);
+static void read_options(lua_State *L, struct dial *dial) {
+  struct tg_slice own;
+  own.ptr = luaL_optlstring(L, 5, "", &own.len);
+  if (own.len && tg_address_literal(&dial->own, own, 0))
+    tg_error_throw(L, "invalid", "%s: `bind` is no numeric address", dial->label);
+  dial->nodelay = lua_isnil(L, 6) || lua_toboolean(L, 6);
+  dial->keepalive = (unsigned)luaL_optinteger(L, 7, 0);
+  dial->tls = tg_tls_settings_at(L, 8);
+  read_text(L, 9, dial->name, sizeof dial->name);
+  read_text(L, 10, dial->alpn, sizeof dial->alpn);
 }
 
 int tg_await_net_connect(lua_State *L) {
-  struct race options = {0};
+  struct dial options = {0};
+  lua_settop(L, 10);
   lua_Number timeout = luaL_checknumber(L, 4);
-  options.count = read_targets(L, (int)luaL_optinteger(L, 3, 0), options.targets);
+  snprintf(options.label, sizeof options.label, "%s", luaL_checkstring(L, 1));
+  read_targets(L, (int)luaL_optinteger(L, 3, 0), &options);
   read_options(L, &options);
   tg_op_begin(L);
-  struct race *race = malloc(sizeof *race);
-  if (!race) tg_error_throw(L, "out_of_memory", "tg.net.connect: no memory");
-  *race = options;
-  tg_op_init(&race->op, &kind);
-  tg_list_init(&race->attempts);
-  race->loop = tg_vm_of(L)->loop;
-  uint64_t due = tg_loop_time(race->loop) + (uint64_t)(timeout * (lua_Number)TG_SECOND);
-  if (tg_timer_start(&race->loop->timers, &race->deadline, due, on_deadline)) {
-    free(race);
+  struct dial *dial = malloc(sizeof *dial);
+  if (!dial) tg_error_throw(L, "out_of_memory", "tg.net.connect: no memory");
+  *dial = options;
+  tg_op_init(&dial->op, &kind);
+  dial->loop = tg_vm_of(L)->loop;
+  uint64_t due = tg_loop_time(dial->loop) + (uint64_t)(timeout * (lua_Number)TG_SECOND);
+  if (tg_timer_start(&dial->loop->timers, &dial->deadline, due, on_deadline)) {
+    free(dial);
     tg_error_throw(L, "out_of_memory", "tg.net.connect: no memory");
   }
-  start_next(race);
-  return tg_op_suspend(L, &race->op);
+  if (dial->tls) (void)tg_tls_context_hold(dial->tls);
+  tg_connector_start(&dial->connector, dial->loop, dial->targets, dial->count,
+                     dial->own.len ? &dial->own : NULL, on_connected);
+  return tg_op_suspend(L, &dial->op);
 }

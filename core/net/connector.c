@@ -95,6 +95,14 @@ static tg_status watch(struct tg_connector *connector, int fd) {
   return TG_OK;
 }
 
+static tg_status bind_own(const struct tg_address *own, int fd, int family) {
+  int on = 1;
+  if (!own || family == AF_UNIX) return TG_OK;
+  if (own->addr.any.sa_family != family) return -EADDRNOTAVAIL;
+  (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  return bind(fd, &own->addr.any, own->len) == 0 ? TG_OK : -errno;
+}
+
 /* TG_EAGAIN: under way; TG_OK: connected already, *fd is the socket. */
 static tg_status start_one(struct tg_connector *connector, const struct tg_address *address,
                            int *connected) {
@@ -102,6 +110,11 @@ static tg_status start_one(struct tg_connector *connector, const struct tg_addre
   int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
   if (family != AF_UNIX) (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  tg_status unbound = bind_own(connector->own, fd, family);
+  if (unbound) {
+    close(fd);
+    return unbound;
+  }
   if (connect(fd, &address->addr.any, address->len) == 0) {
     *connected = fd;
     return TG_OK;
@@ -143,11 +156,13 @@ static void on_stagger(struct tg_timer *timer) {
 
 void tg_connector_start(struct tg_connector *connector, struct tg_loop *loop,
                         const struct tg_address *addresses, size_t count,
+                        const struct tg_address *own,
                         void (*done)(struct tg_connector *connector, tg_status status, int fd)) {
   *connector = (struct tg_connector){.loop = loop,
                                      .done = done,
                                      .addresses = addresses,
                                      .count = count,
+                                     .own = own,
                                      .status = count ? TG_OK : TG_ENO_DATA,
                                      .fd = -1};
   tg_list_init(&connector->attempts);

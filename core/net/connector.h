@@ -15,7 +15,7 @@ struct tg_connector {
    * callee's, or an error. The connector may go in it. */
   void (*done)(struct tg_connector *connector, tg_status status, int fd);
   /* private to connector.c */
-  const struct tg_address *addresses;
+  const struct tg_address *addresses, *own;
   size_t count, next;
   struct tg_timer stagger;
   struct tg_loop_job later;
@@ -24,9 +24,11 @@ struct tg_connector {
   int fd;
 };
 
-/* Begins. The addresses are borrowed until the end. */
+/* Begins. `own` is what our end is bound to, except towards a unix socket; NULL: whatever the
+ * kernel takes. The addresses are borrowed until the end. */
 void tg_connector_start(struct tg_connector *connector, struct tg_loop *loop,
                         const struct tg_address *addresses, size_t count,
+                        const struct tg_address *own,
                         void (*done)(struct tg_connector *connector, tg_status status, int fd));
 
 /* `done` will not be called. Harmless after the end. */

@@ -1,5 +1,5 @@
-/* All bytes come in by `feed` and go out by `send_now` and `send_queued`, and nothing else here
- * knows the socket: a layer such as TLS has its place between these and the handle.
+/* All plain bytes come in by `tg_duplex_feed` and all bytes go out by `tg_duplex_send`, and nothing
+ * else here knows the socket: TLS (duplex_secure.c) has its place between these and the handle.
  *
  * Reading goes on while the buffer has room, whether or not somebody waits: stopping after each
  * answer would cost two system calls a request, and the end of the stream would go unnoticed. The
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "net/duplex_secure.h"
 
 /* ---- life ---- */
 
@@ -38,6 +39,7 @@ tg_status tg_duplex_attach(struct tg_duplex *duplex, int fd) {
 static void on_closed(uv_handle_t *handle) {
   struct tg_duplex *duplex = handle->data;
   tg_buffer_deinit(&duplex->flying);
+  tg_tls_free(duplex->tls);
   free(duplex);
 }
 
@@ -80,6 +82,7 @@ void tg_duplex_close(struct tg_duplex *duplex) {
   if (duplex->writer) duplex->writer->duplex = NULL;
   tell_writer(duplex);
   tg_buffer_deinit(&duplex->out);
+  if (duplex->tls) tg_duplex_secure_stop(duplex);
   uv_close(&duplex->uv.handle, on_closed);
 }
 
@@ -153,17 +156,16 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init(duplex->loop->scratch, TG_LOOP_SCRATCH);
 }
 
-static void end(struct tg_duplex *duplex, tg_status status) {
+void tg_duplex_end(struct tg_duplex *duplex, tg_status status) {
   stop(duplex);
   duplex->ended = status;
   tell_reader(duplex);
 }
 
-/* Bytes have come. */
-static void feed(struct tg_duplex *duplex, struct tg_slice bytes) {
+void tg_duplex_feed(struct tg_duplex *duplex, struct tg_slice bytes) {
   tg_loop_lend_buffer(duplex->loop, &duplex->in);
   if (tg_buffer_append(&duplex->in, bytes.ptr, bytes.len)) {
-    end(duplex, TG_ENOMEM);
+    tg_duplex_end(duplex, TG_ENOMEM);
     return;
   }
   struct tg_duplex_read *read = duplex->reader;
@@ -171,6 +173,14 @@ static void feed(struct tg_duplex *duplex, struct tg_slice bytes) {
   if (waits) return;
   if (tg_duplex_buffered(duplex) >= TG_DUPLEX_AHEAD) stop(duplex);
   tell_reader(duplex);
+}
+
+/* Bytes have come from the socket. */
+static void receive(struct tg_duplex *duplex, struct tg_slice bytes) {
+  if (duplex->tls)
+    tg_duplex_secure_receive(duplex, bytes);
+  else
+    tg_duplex_feed(duplex, bytes);
 }
 
 /* libuv tells the end from a hang-up after a short read, which may have left bytes in the kernel,
@@ -181,7 +191,7 @@ static tg_status drain(struct tg_duplex *duplex) {
   for (int failures = 0; failures < 16 && !duplex->ended;) {
     ssize_t n = read(fd, duplex->loop->scratch, TG_LOOP_SCRATCH);
     if (n == 0) break;
-    if (n > 0) feed(duplex, tg_slice(duplex->loop->scratch, (size_t)n));
+    if (n > 0) receive(duplex, tg_slice(duplex->loop->scratch, (size_t)n));
     if (n > 0) continue;
     if (errno != EAGAIN && errno != EINTR) return -errno;
     failures++;
@@ -193,12 +203,16 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf) {
   struct tg_duplex *duplex = uv->data;
   duplex->loop->scratch_lent = false;
   if (duplex->closing) return;
-  if (n > 0) feed(duplex, tg_slice(buf->base, (size_t)n));
+  if (n > 0) receive(duplex, tg_slice(buf->base, (size_t)n));
   if (n == UV_EOF) n = drain(duplex);
-  if (n < 0 && !duplex->ended) end(duplex, (tg_status)n);
+  if (n >= 0 || duplex->ended) return;
+  if (duplex->tls)
+    tg_duplex_secure_end(duplex, (tg_status)n);
+  else
+    tg_duplex_end(duplex, (tg_status)n);
 }
 
-static void start(struct tg_duplex *duplex) {
+void tg_duplex_start(struct tg_duplex *duplex) {
   if (duplex->reading || duplex->ended) return;
   int status = uv_read_start(&duplex->uv.stream, on_alloc, on_read);
   duplex->reading = status == 0;
@@ -207,7 +221,7 @@ static void start(struct tg_duplex *duplex) {
 
 void tg_duplex_wait(struct tg_duplex *duplex, struct tg_duplex_read *read) {
   TG_CHECK(!duplex->reader && !duplex->closing);
-  start(duplex);
+  tg_duplex_start(duplex);
   read->duplex = duplex;
   read->told = false;
   duplex->reader = read;
@@ -231,7 +245,7 @@ void tg_duplex_take(struct tg_duplex *duplex, struct tg_duplex_read *read) {
   size_t left = tg_duplex_buffered(duplex);
   if (left == 0) tg_loop_take_buffer(duplex->loop, &duplex->in);
   /* half, so that a slow reader does not start and stop at every read */
-  if (left <= TG_DUPLEX_AHEAD / 2) start(duplex);
+  if (left <= TG_DUPLEX_AHEAD / 2) tg_duplex_start(duplex);
 }
 
 /* ---- writing ---- */
@@ -258,7 +272,7 @@ static void finish_writing(struct tg_duplex *duplex) {
     (void)uv_shutdown(&duplex->shutdown, &duplex->uv.stream, on_shut);
 }
 
-static void break_off(struct tg_duplex *duplex, tg_status status) {
+void tg_duplex_break_off(struct tg_duplex *duplex, tg_status status) {
   duplex->broken = status;
   tg_buffer_deinit(&duplex->out);
   tell_writer(duplex);
@@ -272,7 +286,7 @@ static void on_written(uv_write_t *req, int status) {
   if (duplex->closing) return;
   tg_loop_take_buffer(duplex->loop, &duplex->flying);
   if (status) {
-    break_off(duplex, status);
+    tg_duplex_break_off(duplex, status);
     return;
   }
   if (tg_buffer_size(&duplex->out))
@@ -294,7 +308,7 @@ static void send_queued(struct tg_duplex *duplex) {
   duplex->in_flight = status == 0;
   if (status == 0) return;
   tg_buffer_deinit(&duplex->flying);
-  break_off(duplex, status);
+  tg_duplex_break_off(duplex, status);
 }
 
 /* Number of bytes that the kernel took at once, or an error. */
@@ -307,12 +321,16 @@ static ssize_t send_now(struct tg_duplex *duplex, const struct tg_slice *parts, 
   return n == UV_EAGAIN || n == UV_EINTR ? 0 : n;
 }
 
-static tg_status append(struct tg_duplex *duplex, const struct tg_slice *parts, unsigned count,
-                        size_t sent) {
+static size_t length_of(const struct tg_slice *parts, unsigned count) {
   size_t len = 0;
   for (unsigned i = 0; i < count; i++) len += parts[i].len;
+  return len;
+}
+
+static tg_status append(struct tg_duplex *duplex, const struct tg_slice *parts, unsigned count,
+                        size_t sent) {
   tg_loop_lend_buffer(duplex->loop, &duplex->out);
-  tg_status status = tg_buffer_reserve(&duplex->out, len - sent);
+  tg_status status = tg_buffer_reserve(&duplex->out, length_of(parts, count) - sent);
   for (unsigned i = 0; i < count && !status; i++) {
     size_t skip = sent < parts[i].len ? sent : parts[i].len;
     sent -= skip;
@@ -321,26 +339,31 @@ static tg_status append(struct tg_duplex *duplex, const struct tg_slice *parts, 
   return status;
 }
 
-tg_status tg_duplex_write(struct tg_duplex *duplex, const struct tg_slice *parts, unsigned count) {
+tg_status tg_duplex_send(struct tg_duplex *duplex, const struct tg_slice *parts, unsigned count) {
+  size_t len = length_of(parts, count), sent = 0;
   if (duplex->broken) return duplex->broken;
-  if (duplex->shut || duplex->closing) return TG_ECLOSED;
-  size_t len = 0, sent = 0;
-  for (unsigned i = 0; i < count; i++) len += parts[i].len;
-  if (len > TG_DUPLEX_WRITE_MAX) return TG_ETOO_LARGE;
   if (!duplex->in_flight && len) {
     ssize_t n = send_now(duplex, parts, count);
-    if (n < 0) break_off(duplex, (tg_status)n);
+    if (n < 0) tg_duplex_break_off(duplex, (tg_status)n);
     if (n < 0) return (tg_status)n;
     sent = (size_t)n;
   }
   if (sent == len) return tg_duplex_queued(duplex) < TG_DUPLEX_HIGH ? TG_OK : TG_EAGAIN;
   tg_status status = append(duplex, parts, count, sent);
   /* half of it has gone: what follows would be read as its rest */
-  if (status && sent) break_off(duplex, status);
+  if (status && sent) tg_duplex_break_off(duplex, status);
   if (status) return status;
   if (!duplex->in_flight) send_queued(duplex);
   if (duplex->broken) return duplex->broken;
   return tg_duplex_queued(duplex) < TG_DUPLEX_HIGH ? TG_OK : TG_EAGAIN;
+}
+
+tg_status tg_duplex_write(struct tg_duplex *duplex, const struct tg_slice *parts, unsigned count) {
+  if (duplex->broken) return duplex->broken;
+  if (duplex->shut || duplex->said_end || duplex->closing) return TG_ECLOSED;
+  if (length_of(parts, count) > TG_DUPLEX_WRITE_MAX) return TG_ETOO_LARGE;
+  return duplex->tls ? tg_duplex_secure_send(duplex, parts, count)
+                     : tg_duplex_send(duplex, parts, count);
 }
 
 void tg_duplex_room_wait(struct tg_duplex *duplex, struct tg_duplex_room *room) {
@@ -359,8 +382,15 @@ void tg_duplex_room_end(struct tg_duplex_room *room) {
   duplex->writer = NULL;
 }
 
+void tg_duplex_say_end(struct tg_duplex *duplex) {
+  if (duplex->said_end || duplex->broken || duplex->closing) return;
+  duplex->said_end = true;
+  if (duplex->tls) tg_duplex_secure_say_end(duplex);
+}
+
 void tg_duplex_shut(struct tg_duplex *duplex) {
   if (duplex->shut || duplex->closing) return;
+  tg_duplex_say_end(duplex);
   duplex->shut = true;
   if (!duplex->in_flight) finish_writing(duplex);
 }

@@ -7,7 +7,8 @@
  * and queued, and a writer that has queued too much waits until there is room.
  *
  * It is on the heap, knows nothing of Lua, and belongs to one loop. It lives from tg_duplex_new to
- * tg_duplex_close, and frees itself when libuv has let go of the handle. One reader and one writer
+ * tg_duplex_close, and frees itself when libuv has let go of the handle. It can be secured: from
+ * then on all of its bytes are TLS, and requests see the plain ones. One reader and one writer
  * wait at a time; who comes second is told TG_EBUSY by its own look at tg_duplex_reader_busy. */
 #ifndef TG_NET_DUPLEX_H
 #define TG_NET_DUPLEX_H
@@ -20,6 +21,7 @@
 #include "base/status.h"
 #include "loop/loop.h"
 #include "net/address.h"
+#include "net/tls.h"
 
 /* Bytes read ahead of any request; a request that needs more gets more. */
 #define TG_DUPLEX_AHEAD (64 * 1024)
@@ -82,11 +84,15 @@ struct tg_duplex {
   struct tg_buffer flying; /* libuv writes it */
   uv_write_t write;
   uv_shutdown_t shutdown;
+  struct tg_tls *tls; /* NULL: bytes go as they are */
+  void (*secured)(struct tg_duplex *duplex, tg_status status, void *owner);
+  void *secured_owner;
   tg_status ended;  /* of the other side: 0, UV_EOF, or the error that ended reading */
   tg_status broken; /* the error that ended writing, or 0 */
   bool reading;
   bool in_flight;
-  bool shut; /* our side has ended, or will when the queue is out */
+  bool shut;     /* our side has ended, or will when the queue is out */
+  bool said_end; /* tg_duplex_say_end */
   bool closing;
 };
 
@@ -97,7 +103,16 @@ struct tg_duplex *tg_duplex_new(struct tg_loop *loop, enum tg_duplex_kind kind);
 /* Takes over a connected descriptor, and closes it when this fails; then close the duplex. */
 TG_MUST_CHECK tg_status tg_duplex_attach(struct tg_duplex *duplex, int fd);
 
-/* For uv_tcp_connect, uv_pipe_connect and uv_spawn. */
+/* All bytes are TLS from now on; before the first one in either direction. Takes `tls` over. The
+ * handshake begins; `secured` tells of its end, once, from the loop: TG_OK, TG_ETLS
+ * (tg_tls_complain says why) or another error, after which nothing can be done but to close. Until
+ * then nothing is read or written; a close means that it is not called. An end of the other side
+ * that was not said (close_notify) is TG_ETLS_CUT for who reads. */
+void tg_duplex_secure(struct tg_duplex *duplex, struct tg_tls *tls,
+                      void (*secured)(struct tg_duplex *duplex, tg_status status, void *owner),
+                      void *owner);
+
+/* For uv_spawn. */
 static inline uv_stream_t *tg_duplex_uv(struct tg_duplex *duplex) {
   return &duplex->uv.stream;
 }
@@ -169,6 +184,10 @@ void tg_duplex_room_end(struct tg_duplex_room *room);
 
 /* Ends our side when what is queued is out; the other side reads to its end. Idempotent. */
 void tg_duplex_shut(struct tg_duplex *duplex);
+
+/* Says behind what is queued that our side ends, where TLS can say so: before a close that is meant
+ * as an end, and not as a break. Nothing more can be written. */
+void tg_duplex_say_end(struct tg_duplex *duplex);
 
 /* ---- names ---- */
 

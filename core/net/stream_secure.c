@@ -98,7 +98,7 @@ static void shake(struct tg_stream *stream) {
 }
 
 static void on_step(struct tg_loop_job *job) {
-  struct tg_stream *stream = TG_CONTAINER(job, struct tg_tls, step)->stream;
+  struct tg_stream *stream = TG_CONTAINER(job, struct tg_tls, step)->owner;
   if (stream->closing || stream->failed) return;
   if (stream->tls->secured)
     deliver(stream);
@@ -113,7 +113,7 @@ tg_status tg_stream_secure(struct tg_stream *stream, struct tg_tls *tls) {
     return TG_ECLOSED;
   }
   stream->tls = tls;
-  tls->stream = stream;
+  tls->owner = stream;
   tls->loop = stream->loop;
   tg_loop_job_init(&tls->step, on_step);
   /* A server has nothing to say before the client has. */

@@ -1,8 +1,9 @@
 /* One TLS connection, without its socket: encrypted bytes in, plain bytes out, and the other way.
  *
  * Made for a context by tg_tls_client_new or tg_tls_server_new and given to a stream
- * (tg_stream_secure), which owns it from then on and does all the rest; others may ask what it has
- * agreed on (tls_facts.h) and why it has failed. The lower half of this file is the stream's. */
+ * (tg_stream_secure) or a duplex (tg_duplex_secure), which owns it from then on and does all the
+ * rest; others may ask what it has agreed on (tls_facts.h) and why it has failed. The lower half of
+ * this file is theirs. */
 #ifndef TG_NET_TLS_H
 #define TG_NET_TLS_H
 
@@ -15,14 +16,12 @@
 #include "loop/loop.h"
 #include "net/tls_context.h"
 
-struct tg_stream;
-
 struct tg_tls {
   SSL *ssl;
   struct tg_tls_context *context; /* held */
   struct tg_tls_host *host;       /* of a server, once the client has said its name */
-  struct tg_stream *stream;       /* that owns it */
-  struct tg_loop *loop;           /* the stream's */
+  void *owner;                    /* the stream or duplex that has it */
+  struct tg_loop *loop;           /* the owner's */
   struct tg_slice fresh;          /* encrypted bytes that have just come (borrowed) */
   struct tg_buffer in;            /* encrypted bytes that had to wait; before `fresh` */
   struct tg_buffer out;           /* encrypted bytes that must be sent */
@@ -45,14 +44,14 @@ struct tg_tls *tg_tls_client_new(struct tg_tls_context *context, struct tg_slice
 /* A server's end. NULL: no memory. */
 struct tg_tls *tg_tls_server_new(struct tg_tls_context *context);
 
-/* One that no stream has taken over. */
+/* One that nobody has taken over. */
 void tg_tls_free(struct tg_tls *tls);
 
 /* Why it has failed, in one line ("the certificate has expired"); empty where it has not. Valid
  * while the connection lives. */
 const char *tg_tls_complain(const struct tg_tls *tls);
 
-/* ---- for net/stream_secure.c ---- */
+/* ---- for net/stream_secure.c and net/duplex_secure.c ---- */
 
 /* Goes on with the handshake. TG_OK: done; TG_EAGAIN: wants more bytes; TG_ETLS, TG_ENOMEM. There
  * may be bytes to send in each case. */

@@ -191,7 +191,7 @@ static void on_connected(struct tg_connector *connector, tg_status status, int f
 
 static void connect_to(struct tg_opening *opening) {
   opening->stage = TG_OPENING_CONNECT;
-  tg_connector_start(&opening->connector, opening->loop, opening->addresses, opening->count,
+  tg_connector_start(&opening->connector, opening->loop, opening->addresses, opening->count, NULL,
                      on_connected);
 }
 

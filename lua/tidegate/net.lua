@@ -4,6 +4,8 @@
 -- to the application. Streams are of _core/duplex.lua. A listener and a UDP socket are tables around a descriptor of C
 -- that is waited for and then used by hand.
 
+local arguments = require "tidegate._core.arguments"
+local client_tls = require "tidegate._core.client_tls"
 local core = require "tidegate._core.core"
 local tg = require "tidegate"
 local failures = require "tidegate._core.failures"
@@ -45,8 +47,8 @@ local function check_options(name, options, known)
       end
       error(name .. ": no option " .. tostring(key)
         .. require("tidegate._pure.suggest").phrase(tostring(key), names, ""), 3)
-    elseif type(value) ~= kind then
-      error(name .. ": " .. key .. ": a " .. kind .. " expected, got " .. type(value), 3)
+    elseif not ("|" .. kind .. "|"):find("|" .. type(value) .. "|", 1, true) then
+      error(name .. ": " .. key .. ": a " .. kind:gsub("|", " or ") .. " expected, got " .. type(value), 3)
     end
   end
   return options
@@ -126,15 +128,70 @@ end
 
 -- ---- clients ----
 
-local connect_options = { timeout = "number", bind = "string", nodelay = "boolean", keepalive = "number" }
+local connect_options = {
+  timeout = "number", bind = "string", nodelay = "boolean", keepalive = "number", tls = "boolean|table",
+}
+
+--- @class tidegate.ConnectOptions
+--- @field timeout? number seconds, with looking up the name and TLS (30)
+--- @field bind? string our own address
+--- @field nodelay? boolean send small writes at once (true)
+--- @field keepalive? number seconds of silence after which the kernel asks whether the other side is there
+--- @field tls? boolean|tidegate.ConnectTls speak TLS
+
+--- @class tidegate.ConnectTls
+--- @field ca? string who is trusted (the system's certificates), PEM
+--- @field cert? string our own certificate, PEM
+--- @field key? string its key, PEM
+--- @field name? string whom the certificate must be for (the host)
+--- @field verify? boolean chain and name (true)
+--- @field min? string "1.2", "1.3"
+--- @field alpn? string[] protocols to offer
+
+local NAME_MAX = 253 -- RFC 1035
+local ALPN_MAX = 255 -- all of them, with a length each
+
+-- { "h2", "http/1.1" } as "h2,http/1.1"
+local function join_protocols(names)
+  if names == nil then
+    return nil
+  end
+  for i = 1, #names do
+    local name = names[i]
+    if type(name) ~= "string" or name == "" or name:find("[,%c]") then
+      arguments.misuse("tg.net.connect: tls.alpn is a list of names of protocols, without commas")
+    end
+  end
+  local joined = table.concat(names, ",")
+  if joined == "" or #joined >= ALPN_MAX then
+    arguments.misuse("tg.net.connect: tls.alpn has names of protocols, of at most " .. ALPN_MAX .. " bytes together")
+  end
+  return joined
+end
+
+-- Whom the certificate must be for is never left open, unless nothing is verified.
+local function read_tls(tls, host)
+  if not tls then
+    return nil
+  end
+  tls = tls == true and {} or tls
+  local settings = client_tls.read("tg.net.connect", tls, { alpn = "table" })
+  local name = settings.name or not host:find("^unix:") and host or ""
+  if #name > NAME_MAX or name:find("%z") or name == "" and tls.verify ~= false then
+    arguments.misuse("tg.net.connect: tls.name is the name that the certificate must have, of 1 to " .. NAME_MAX
+      .. " bytes")
+  end
+  return settings.context, name, join_protocols(tls.alpn)
+end
 
 --- Connects a TCP or unix socket. ⏸
 --- All addresses of a name are tried, IPv6 and IPv4 by turns, each 250 ms after the one before or as soon as that has
---- failed; the first that answers wins (RFC 8305). Errors: `refused`, `timeout`, `unreachable`, `not_found`.
+--- failed; the first that answers wins (RFC 8305). Errors: `refused`, `timeout`, `unreachable`, `not_found`, `tls`.
+--- With `tls` the connection is secured before it is returned: `true`, or a table whose files are PEM. The other side's
+--- certificate is verified, with the system's or those of `ca`, and its name: `name`, or the host.
 --- @param address string "host:port", "[::1]:80", "unix:/path", or a host
 --- @param port? integer after a host
---- @param options? { timeout?: number, bind?: string, nodelay?: boolean, keepalive?: number } seconds; own address;
----   send small writes at once (true); seconds of silence after which the kernel asks whether the other side is there
+--- @param options? tidegate.ConnectOptions
 --- @return tidegate.Stream
 function M.connect(address, port, options)
   local host
@@ -146,6 +203,7 @@ function M.connect(address, port, options)
     misuse("tg.net.connect", "timeout: seconds above 0 expected, got " .. tostring(timeout))
   end
   local label = "tg.net.connect: " .. shown(host, port)
+  local tls, name, alpn = read_tls(options.tls, host)
   local addresses
   if is_numeric(host) then
     addresses = { host }
@@ -154,7 +212,7 @@ function M.connect(address, port, options)
     addresses = tg.timeout(timeout, resolve, "tg.net.connect", host)
     timeout = timeout - (tg.now() - start)
   end
-  return raw_connect(label, addresses, port, timeout, options.bind, options.nodelay, options.keepalive)
+  return raw_connect(label, addresses, port, timeout, options.bind, options.nodelay, options.keepalive, tls, name, alpn)
 end
 
 -- ---- listeners ----

@@ -21,6 +21,7 @@ local ALL_MAX = 16 * 1024 * 1024
 --- @field address string|nil our end: "127.0.0.1:40000", "unix:/path"
 --- @field remote string|nil the other end
 --- @field buffered integer bytes that have come and were not read yet
+--- @field tls tidegate.Tls|nil what a secured stream has agreed on; nil of a plain one
 local Stream = {}
 
 -- A count of bytes, or the default where there is none.

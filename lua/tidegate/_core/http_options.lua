@@ -1,11 +1,10 @@
 -- Options of tg.http: checked, and of a client and a request made into one table.
 
 local arguments = require "tidegate._core.arguments"
+local client_tls = require "tidegate._core.client_tls"
 local core = require "tidegate._core.core"
 local retries = require "tidegate._pure.http_retry"
 local urls = require "tidegate._pure.http_url"
-
-local plain_call = require("tidegate")._ops.http_call()
 
 local M = {}
 
@@ -121,22 +120,6 @@ local function read_unix(what, path)
   return path
 end
 
-local of_tls = { ca = "string", cert = "string", key = "string", name = "string", verify = "boolean", min = "string" }
-
--- Certificates that cannot be read are an error where the client is made.
-local function read_tls(what, tls)
-  if tls == nil then
-    return nil
-  end
-  arguments.options(what .. ": tls", tls, of_tls)
-  if (tls.cert ~= nil) ~= (tls.key ~= nil) then
-    misuse(what .. ": tls: cert and key go together")
-  elseif tls.min and tls.min ~= "1.2" and tls.min ~= "1.3" then
-    misuse(what .. ": tls.min is \"1.2\" or \"1.3\"")
-  end
-  return { context = plain_call.tls(tls), name = tls.name }
-end
-
 -- Header fields by lower-case name: { name, value | { value, ... } }. `false` takes one away that the client would add.
 local function read_headers(what, into, headers)
   for name, value in pairs(headers or {}) do
@@ -205,7 +188,7 @@ function M.client(opts)
   client.budget = retries.budget()
   client.limit = read_count(what, "limit", opts.limit, LIMIT, LIMIT_MAX)
   client.per_host = read_count(what, "per_host", opts.per_host, 0, LIMIT_MAX)
-  client.tls = read_tls(what, opts.tls)
+  client.tls = opts.tls and client_tls.read(what, opts.tls)
   if opts.base then
     local url, why = urls.parse(opts.base)
     if not url then

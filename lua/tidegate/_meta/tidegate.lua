@@ -5,6 +5,22 @@
 ---@class tidegate
 local tg = {}
 
+---@class tidegate.ConnectOptions
+---@field timeout? number seconds, with looking up the name and TLS (30)
+---@field bind? string our own address
+---@field nodelay? boolean send small writes at once (true)
+---@field keepalive? number seconds of silence after which the kernel asks whether the other side is there
+---@field tls? boolean|tidegate.ConnectTls speak TLS
+
+---@class tidegate.ConnectTls
+---@field ca? string who is trusted (the system's certificates), PEM
+---@field cert? string our own certificate, PEM
+---@field key? string its key, PEM
+---@field name? string whom the certificate must be for (the host)
+---@field verify? boolean chain and name (true)
+---@field min? string "1.2", "1.3"
+---@field alpn? string[] protocols to offer
+
 ---@class tidegate.CookieOptions
 ---@field path? string "/"
 ---@field domain? string the host alone where it is not given
@@ -859,6 +875,7 @@ do
 ---@field address string|nil our end: "127.0.0.1:40000", "unix:/path"
 ---@field remote string|nil the other end
 ---@field buffered integer bytes that have come and were not read yet
+---@field tls tidegate.Tls|nil what a secured stream has agreed on; nil of a plain one
 local Stream = {}
 
 --- Returns what has come, at most `n` bytes (64 KiB); nil at the end of the stream. ⏸
@@ -1579,11 +1596,12 @@ local net = {}
 
 --- Connects a TCP or unix socket. ⏸
 --- All addresses of a name are tried, IPv6 and IPv4 by turns, each 250 ms after the one before or as soon as that has
---- failed; the first that answers wins (RFC 8305). Errors: `refused`, `timeout`, `unreachable`, `not_found`.
+--- failed; the first that answers wins (RFC 8305). Errors: `refused`, `timeout`, `unreachable`, `not_found`, `tls`.
+--- With `tls` the connection is secured before it is returned: `true`, or a table whose files are PEM. The other side's
+--- certificate is verified, with the system's or those of `ca`, and its name: `name`, or the host.
 ---@param address string "host:port", "[::1]:80", "unix:/path", or a host
 ---@param port? integer after a host
----@param options? { timeout?: number, bind?: string, nodelay?: boolean, keepalive?: number } seconds; own address;
----   send small writes at once (true); seconds of silence after which the kernel asks whether the other side is there
+---@param options? tidegate.ConnectOptions
 ---@return tidegate.Stream
 function net.connect(address, port, options) end
 

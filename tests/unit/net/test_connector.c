@@ -71,7 +71,7 @@ static int teardown(void **state) {
 
 static void start(struct rig *rig, const struct tg_address *addresses, size_t count) {
   rig->called = 0;
-  tg_connector_start(&rig->connector, &rig->loop, addresses, count, on_done);
+  tg_connector_start(&rig->connector, &rig->loop, addresses, count, NULL, on_done);
   assert_int_equal(rig->called, 0); /* never from within */
 }
 
