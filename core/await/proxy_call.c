@@ -181,7 +181,8 @@ static int l_fill(lua_State *L) {
   reply->rule.trusted = tg_slice_cstr(vm->settings->trusted_proxies);
   if (vm->host->groups && vm->host->forwarder) find_groups(vm, &reply->rule);
   if (!tg_forward_order(&from, &reply->rule, &reply->arena, &reply->order, &fault)) {
-    lua_pushinteger(L, fault.status);
+    /* Of 204 _core/proxy.lua has made an answer, but where the field came twice. */
+    lua_pushinteger(L, fault.status == 204 ? 400 : fault.status);
     lua_pushstring(L, fault.text);
     return 2;
   }

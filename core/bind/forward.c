@@ -191,6 +191,21 @@ static void take_body(struct tg_forward *forward) {
   deliver(forward);
 }
 
+/* What the route has to say of itself. */
+static void answer_options(struct tg_exchange *exchange) {
+  char names[256];
+  struct tg_response_field allow = {TG_SLICE("Allow"), {names, 0}};
+  allow.value.len = tg_method_list(exchange->route->methods, names);
+  struct tg_answer answer = {.status = 204, .fields = &allow, .field_count = 1};
+  (void)!exchange->port->respond(exchange, &answer); /* unanswered, it is a 500 */
+}
+
+static void refuse_at_once(struct tg_exchange *exchange, struct tg_forward_fault fault) {
+  struct tg_response_field retry = {TG_SLICE("Retry-After"), TG_SLICE("1")};
+  tg_exchange_problem(exchange, fault.status, tg_slice_cstr(fault.text), &retry,
+                      fault.status == 503);
+}
+
 void tg_forward_start(struct tg_exchange *exchange, const struct tg_forward_rule *rule) {
   struct tg_forward *forward = tg_arena_alloc(&exchange->arena, sizeof *forward);
   struct tg_forward_fault fault = {503, "no memory is left for this request"};
@@ -213,8 +228,9 @@ void tg_forward_start(struct tg_exchange *exchange, const struct tg_forward_rule
       return;
     }
   }
-  struct tg_response_field retry = {TG_SLICE("Retry-After"), TG_SLICE("1")};
-  tg_exchange_problem(exchange, fault.status, tg_slice_cstr(fault.text), &retry,
-                      fault.status == 503);
+  if (fault.status == 204)
+    answer_options(exchange);
+  else
+    refuse_at_once(exchange, fault);
   exchange->port->finish(exchange);
 }

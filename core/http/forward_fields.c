@@ -2,6 +2,8 @@
  * that speak of the way it came. */
 #include "http/forward_fields.h"
 
+#include "base/number.h"
+
 /* So many names may stand in Connection besides its own words; each is compared with each field. */
 #define NAMED_MAX 16
 
@@ -12,6 +14,7 @@ enum role {
   ROLE_KEEP,    /* Connection cannot make us drop it */
   ROLE_UPGRADE, /* of one connection, unless that is left for another protocol */
   ROLE_CONNECTION,
+  ROLE_FORWARDS, /* how much further it may go */
   ROLE_VIA,
   ROLE_FORWARDED,
   ROLE_FOR,
@@ -20,10 +23,6 @@ enum role {
   ROLE_CLAIM, /* of the way it came, by other names */
   ROLE_DATE,
 };
-
-static bool is_of_hop(enum role role) {
-  return role == ROLE_HOP || role == ROLE_TE || role == ROLE_CONNECTION;
-}
 
 /* The roles in a request; a reply has fewer. */
 static enum role role_of(struct tg_slice name) {
@@ -54,6 +53,7 @@ static enum role role_of(struct tg_slice name) {
       IS("keep-alive", ROLE_HOP);
       IS("x-mirrored", ROLE_CLAIM);
       break;
+    case 12: IS("max-forwards", ROLE_FORWARDS); break;
     case 13: IS("authorization", ROLE_KEEP); break;
     case 14:
       IS("content-length", ROLE_HOP);
@@ -311,9 +311,27 @@ static bool passes(struct way *way, enum role role, const struct named *named,
   return !named->count || !is_named(named, name);
 }
 
-static tg_status add_field(struct way *way, const struct tg_field *field, const struct named *named,
-                           bool upgrade) {
+/* Max-Forwards counts down, for OPTIONS (RFC 9110 section 7.6.2; TRACE is not served). What is no
+ * number stays as it is. */
+static tg_status count_down(struct way *way, struct tg_arena *arena, struct tg_slice *value) {
+  uint64_t left = 0;
+  if (way->request->method != TG_METHOD_OPTIONS || !value->len || value->len > 18) return TG_OK;
+  for (size_t i = 0; i < value->len; i++) {
+    if (value->ptr[i] < '0' || value->ptr[i] > '9') return TG_OK;
+    left = left * 10 + (uint64_t)(value->ptr[i] - '0');
+  }
+  way->out->last |= left == 0;
+  if (!left) return TG_OK;
+  char *out = tg_arena_alloc(arena, TG_NUMBER_LEN);
+  if (!out) return TG_ENOMEM;
+  *value = tg_slice(out, tg_number_write_u64(left - 1, out));
+  return TG_OK;
+}
+
+static tg_status add_field(struct way *way, struct tg_arena *arena, const struct tg_field *field,
+                           const struct named *named, bool upgrade) {
   enum role role = role_of(field->name);
+  struct tg_slice value = field->value;
   switch (role) {
     case ROLE_HOP:
     case ROLE_CONNECTION: return TG_OK;
@@ -322,6 +340,9 @@ static tg_status add_field(struct way *way, const struct tg_field *field, const 
       return TG_OK;
     case ROLE_UPGRADE:
       if (!upgrade) return TG_OK;
+      break;
+    case ROLE_FORWARDS:
+      if (count_down(way, arena, &value)) return TG_ENOMEM;
       break;
     case ROLE_VIA:
       if (via_names(field->value, way->client->name)) return TG_ELOOP;
@@ -340,7 +361,7 @@ static tg_status add_field(struct way *way, const struct tg_field *field, const 
     case ROLE_DATE: break;
   }
   if (passes(way, role, named, field->name) && !is_ruled(way->rules, field->name))
-    add(way->out, field->name, field->value);
+    add(way->out, field->name, value);
   return TG_OK;
 }
 
@@ -356,7 +377,7 @@ tg_status tg_forward_request(struct tg_arena *arena, const struct tg_request *re
   tg_status status = make_room(arena, request->field_count + rules->set_count + OWN_FIELDS, out);
   if (status == TG_OK) status = read_connection(request, &named);
   for (uint32_t i = 0; i < request->field_count && status == TG_OK; i++)
-    status = add_field(&way, &request->fields[i], &named, upgrade);
+    status = add_field(&way, arena, &request->fields[i], &named, upgrade);
   if (status == TG_OK) status = add_way(&way, arena);
   if (status == TG_OK) add_set(out, rules);
   return status;
@@ -376,7 +397,8 @@ tg_status tg_forward_reply(struct tg_arena *arena, const struct tg_field *fields
   for (size_t i = 0; i < count; i++) {
     struct tg_slice name = fields[i].name;
     enum role role = role_of(name);
-    if (is_of_hop(role) || (role == ROLE_UPGRADE && !upgrade)) continue;
+    if (role == ROLE_HOP || role == ROLE_TE || role == ROLE_CONNECTION) continue;
+    if (role == ROLE_UPGRADE && !upgrade) continue;
     if (is_ruled(rules, name) || (named.count && is_named(&named, name))) continue;
     if (role == ROLE_DATE && !out->date.len)
       out->date = fields[i].value;
@@ -396,7 +418,6 @@ bool tg_forward_trailer(struct tg_slice name) {
                 {"content-type"},
                 {"content-range"},
                 {"cache-control"},
-                {"max-forwards"},
                 {"range"},
                 {"set-cookie"},
                 {"location"},

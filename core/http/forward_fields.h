@@ -40,7 +40,8 @@ struct tg_forward_fields {
   struct tg_response_field *list;
   size_t count;
   struct tg_slice date; /* replies: their Date, which is not in the list; len 0 where absent */
-  bool takes_trailers;  /* requests: the client has said so (TE, RFC 9110 section 10.1.4) */
+  bool last; /* requests: Max-Forwards says that it goes no further (RFC 9110 section 7.6.2) */
+  bool takes_trailers; /* requests: the client has said so (TE, RFC 9110 section 10.1.4) */
 };
 
 /* From a checked request to the fields that a backend gets, without Host. `upgrade` keeps Upgrade.

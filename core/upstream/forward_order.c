@@ -116,6 +116,7 @@ static bool fill_fields(const struct tg_forward_from *from, const struct tg_forw
   tg_status status = tg_forward_request(arena, from->request, &client, &rule->request,
                                         order->call.upgrade, &fields);
   if (status) return refuse_fields(fault, status);
+  if (fields.last) return refuse(fault, 204, "Max-Forwards says that the request goes no further");
   order->call.fields = fields.list;
   order->call.field_count = fields.count;
   order->call.takes_trailers = fields.takes_trailers && from->request->minor;

@@ -55,7 +55,7 @@ struct tg_forward_from {
 
 /* Why a request is not forwarded. */
 struct tg_forward_fault {
-  int status;
+  int status;       /* 204: it is to go no further, and to be answered as by who it was for */
   const char *text; /* static storage */
 };
 

@@ -229,6 +229,23 @@ def test_te_is_written_anew(server, peer):
         assert "te" not in heard(conn.response())[1]
 
 
+def test_options_end_where_max_forwards_says(server, lua, peer):
+    _, fields, _ = heard(server.ask("/x", "OPTIONS", [("Max-Forwards", "2")]))
+    assert fields["max-forwards"] == ["1"]
+    count = len(peer.requests)
+    response = server.ask("/x", "OPTIONS", [("Max-Forwards", "0")])
+    assert response.status == 204 and {"GET", "OPTIONS", "POST"} <= set(response.header("allow").split(", "))
+    assert lua.ask("/options", "OPTIONS", [("Max-Forwards", "0")]).status == 204
+    assert lua.ask("/options-use", "OPTIONS", [("Max-Forwards", "0")]).status == 204
+    twice = lua.ask("/options", "OPTIONS", [("Max-Forwards", "0"), ("Max-Forwards", "0")])
+    assert twice.status == 400 and "goes no further" in twice.problem()["detail"]
+    assert len(peer.requests) == count
+    _, fields, _ = heard(lua.ask("/options", "OPTIONS", [("Max-Forwards", "1")]))
+    assert fields["max-forwards"] == ["0"]
+    _, fields, _ = heard(server.ask("/x", fields=[("Max-Forwards", "0")]))
+    assert fields["max-forwards"] == ["0"]  # of another method it is a field like others
+
+
 def test_a_loop_is_found(peer):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -573,6 +590,8 @@ LUA = """
       return res
     end }, proxy = { to = "backend", path = "/used", headers = { ["x-a"] = "1" } } },
   ["POST /declared"] = { body = tg.schema.obj { n = tg.schema.int }, proxy = "backend" },
+  ["OPTIONS /options"] = function() return tg.proxy("backend") end,
+  ["OPTIONS /options-use"] = { use = { function(req, next) return next() end }, proxy = "backend" },
   ["POST /stream"] = { stream_body = true, run = function() return tg.proxy("backend") end },
   ["GET /blocking"] = { blocking = true, run = function(req) return tg.proxy("backend", { path = "/worker" }) end },
   ["POST /blocking"] = { blocking = true, stream_body = true, run = function(req) return tg.proxy("backend") end },

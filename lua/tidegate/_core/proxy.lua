@@ -10,8 +10,8 @@ local tg = require "tidegate"
 
 local ops = tg._ops
 local call, head, read, relay = ops.proxy_call, ops.proxy_head, ops.proxy_read, ops.proxy_relay
-local concat, error, next, pairs, select, setmetatable, type = table.concat, error, next, pairs, select, setmetatable,
-  type
+local concat, error, next, pairs, select, setmetatable = table.concat, error, next, pairs, select, setmetatable
+local tonumber, type = tonumber, type
 local throw = core.error_throw
 
 local M = {}
@@ -167,9 +167,16 @@ local function either(res, ...)
   return ...
 end
 
+-- OPTIONS may say how much further it goes (RFC 9110 section 7.6.2): here it ends.
+local function is_last(req)
+  return req.method == "OPTIONS" and tonumber(req.headers["max-forwards"]) == 0
+end
+
 local function send(req, rule, opts)
   if opts and opts.method then
     rule.method = opts.method
+  elseif is_last(req) then
+    return answers.of(204)
   end
   if opts and opts.body ~= nil then
     rule.body = opts.body

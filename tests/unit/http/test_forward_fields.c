@@ -282,6 +282,38 @@ static void test_te_is_of_one_connection(void **state) {
   assert_false(takes_trailers("Connection: TE"));
 }
 
+/* "last", or the field as it goes on. */
+static const char *count_down(enum tg_method method, const char *value) {
+  static char shown[128];
+  static char memory[8192];
+  struct tg_arena arena;
+  struct tg_field field = {.name = TG_SLICE("max-forwards"), .value = tg_slice_cstr(value)};
+  struct tg_request request = {.method = method, .fields = &field, .field_count = 1};
+  struct tg_forward_fields out;
+  tg_arena_init(&arena, memory, sizeof memory);
+  assert_int_equal(tg_forward_request(&arena, &request, &stranger, &no_rules, false, &out), TG_OK);
+  snprintf(shown, sizeof shown, "%s%.*s", out.last ? "last " : "", (int)out.list[0].value.len,
+           out.list[0].value.ptr);
+  tg_arena_reset(&arena);
+  return shown;
+}
+
+static void test_max_forwards_counts_down(void **state) {
+  (void)state;
+  assert_string_equal(count_down(TG_METHOD_OPTIONS, "5"), "4");
+  assert_string_equal(count_down(TG_METHOD_OPTIONS, "100000000000000000"), "99999999999999999");
+  assert_string_equal(count_down(TG_METHOD_OPTIONS, "1"), "0");
+  assert_string_equal(count_down(TG_METHOD_OPTIONS, "0"), "last 0");
+  assert_string_equal(count_down(TG_METHOD_OPTIONS, "000"), "last 000");
+  for (size_t i = 0; i < 5; i++) { /* no numbers: they say nothing */
+    static const char *const texts[] = {"", "-1", "5x", "0.0", "1000000000000000000000"};
+    assert_string_equal(count_down(TG_METHOD_OPTIONS, texts[i]), texts[i]);
+  }
+  assert_string_equal(count_down(TG_METHOD_GET, "5"), "5");
+  assert_string_equal(count_down(TG_METHOD_GET, "0"), "0");
+  assert_false(tg_forward_trailer(TG_SLICE("Max-Forwards")));
+}
+
 static void test_climbing(void **state) {
   (void)state;
   static const char *const bad[] = {"/a/..%2fb", "/a/%2e%2e%2Fb",  "/..%5cb",      "/a%2f..",
@@ -311,6 +343,7 @@ int main(void) {
       cmocka_unit_test(test_78_trailers),
       cmocka_unit_test(test_78_trailers_that_the_rules_speak_of),
       cmocka_unit_test(test_te_is_of_one_connection),
+      cmocka_unit_test(test_max_forwards_counts_down),
       cmocka_unit_test(test_climbing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
