@@ -241,6 +241,7 @@ tg_status tg_loop_thread_init(struct tg_loop_thread *thread, struct tg_process *
   thread->server.owner = thread;
   thread->server.acquire = acquire;
   thread->server.release = release;
+  thread->server.unsecured = tg_handshake_log_write;
   return open_listeners(thread, why, why_size);
 }
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "app/handshake_log.h"
 #include "app/stall.h"
 #include "net/listener.h"
 #include "server/server.h"
@@ -17,6 +18,7 @@ struct tg_loop_thread {
   struct tg_loop loop;
   struct tg_server server;
   struct tg_stall stall; /* and the thread's watch */
+  struct tg_handshake_log handshakes;
   struct tg_listener *listeners;
   size_t listener_count;
   size_t listeners_open;

@@ -36,12 +36,15 @@ static tg_status put_loops(struct tg_process *process, struct tg_buffer *out) {
     status = tg_buffer_format(
         out,
         "%s{\"connections\":%u,\"active\":%u,\"requests\":%llu,\"errors\":%llu,\"accepted\":%llu,"
-        "\"refused\":%llu,\"lag_p99_ms\":%.2f,\"lag_max_ms\":%.2f,\"slow_steps\":%llu}",
+        "\"refused\":%llu,\"handshakes\":%llu,\"failed_handshakes\":%llu,\"lag_p99_ms\":%.2f,\"lag_"
+        "max_ms\":%.2f,\"slow_steps\":%llu}",
         i ? "," : "", atomic_load(&counters->connections), atomic_load(&counters->active),
         (unsigned long long)atomic_load(&counters->requests),
         (unsigned long long)atomic_load(&counters->errors),
         (unsigned long long)atomic_load(&counters->accepted),
-        (unsigned long long)atomic_load(&counters->refused), (double)lag.p99 / 1e6,
+        (unsigned long long)atomic_load(&counters->refused),
+        (unsigned long long)atomic_load(&counters->handshakes),
+        (unsigned long long)atomic_load(&counters->failed_handshakes), (double)lag.p99 / 1e6,
         (double)lag.longest / 1e6, (unsigned long long)atomic_load(&thread->stall.steps));
   }
   return status ? status : tg_buffer_append(out, "]", 1);

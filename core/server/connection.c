@@ -114,12 +114,22 @@ void tg_connection_update_deadline(struct tg_connection *conn) {
   tg_wheel_set(&conn->server->loop->wheel, &conn->deadline, at, at + time_of(conn, phase));
 }
 
+/* Where what ends the connection comes before its handshake is done. TLS's own reason says more. */
+static void note_unsecured(struct tg_connection *conn, const char *why) {
+  const struct tg_tls *tls = conn->stream.tls;
+  struct tg_server *server = conn->server;
+  if (!tls || tls->secured || conn->closed) return;
+  tg_server_count(&server->counters.failed_handshakes);
+  if (*tg_tls_complain(tls)) why = tg_tls_complain(tls);
+  if (server->unsecured) server->unsecured(server, conn, why);
+}
+
 static void on_deadline(struct tg_wheel_node *node) {
   struct tg_connection *conn = TG_CONTAINER(node, struct tg_connection, deadline);
   struct tg_exchange *exchange = conn->exchange;
   switch ((enum tg_connection_phase)conn->phase) {
     case TG_PHASE_NONE: break;
-    case TG_PHASE_IDLE:
+    case TG_PHASE_IDLE: note_unsecured(conn, "no handshake in time"); __attribute__((fallthrough));
     case TG_PHASE_LINGER: tg_connection_abort(conn, TG_EDISCONNECT); break;
     case TG_PHASE_HEAD:
     case TG_PHASE_BODY:
@@ -131,6 +141,7 @@ static void on_deadline(struct tg_wheel_node *node) {
         conn->touched = true;
         tg_connection_update_deadline(conn);
       } else {
+        note_unsecured(conn, "no handshake in time");
         tg_connection_abort(conn, TG_EDISCONNECT);
       }
       break;
@@ -286,6 +297,7 @@ static void on_read(struct tg_stream *stream, tg_status status, struct tg_slice 
     return;
   }
   conn->eof = true;
+  note_unsecured(conn, tg_status_text(status));
   if (status != UV_EOF || conn->phase == TG_PHASE_LINGER || tg_stream_hung_up(stream))
     tg_connection_abort(conn, TG_EDISCONNECT);
   else
@@ -307,13 +319,14 @@ static void on_drained(struct tg_stream *stream) {
 }
 
 static void on_broken(struct tg_stream *stream, tg_status status) {
-  (void)status;
+  note_unsecured(of_stream(stream), tg_status_text(status));
   tg_connection_abort(of_stream(stream), TG_EDISCONNECT);
 }
 
 /* The time for the first head begins. */
 static void on_secured(struct tg_stream *stream) {
   struct tg_connection *conn = of_stream(stream);
+  tg_server_count(&conn->server->counters.handshakes);
   conn->touched = true;
   tg_connection_update_deadline(conn);
 }

@@ -14,7 +14,9 @@ struct tg_tls_context;
 /* Read by any thread, written by the loop's own. */
 struct tg_server_counters {
   atomic_ullong accepted;
-  atomic_ullong refused; /* connections over the limit, or without a descriptor */
+  atomic_ullong refused;           /* connections over the limit, or without a descriptor */
+  atomic_ullong handshakes;        /* of TLS that were done */
+  atomic_ullong failed_handshakes; /* those that were not, whyever */
   atomic_ullong requests;
   atomic_ullong errors; /* answers of 500 and above */
   atomic_uint connections;
@@ -38,6 +40,8 @@ struct tg_server {
   const struct tg_routing *(*acquire)(struct tg_server *server);
   void (*release)(struct tg_server *server, const struct tg_routing *routing);
   void (*log)(struct tg_server *server, const struct tg_exchange *exchange);
+  /* A client's handshake has failed, for a reason in one line. May be NULL. */
+  void (*unsecured)(struct tg_server *server, const struct tg_connection *conn, const char *why);
   /* Called once, after tg_server_drain, when the last connection and exchange are gone. */
   void (*drained)(struct tg_server *server);
   void *owner;

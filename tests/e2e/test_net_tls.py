@@ -329,7 +329,10 @@ def test_129_who_is_not_believed(ca, folder):
     ('tls = { ca = "none.pem" }', "tg.net.connect: tls.ca: "),
 ])
 def test_what_is_wrong_with_options(folder, code, said):
-    out = run(folder, f'local ok, err = pcall(net.connect, "127.0.0.1:1", {{ {code} }}) print(ok, type(err) == "table" and err.message or err)')
+    out = run(folder, f'''
+      local ok, err = pcall(net.connect, "127.0.0.1:1", {{ {code} }})
+      print(ok, type(err) == "table" and err.message or err)
+    ''')
     assert out[0].startswith("false") and said in out[0], out
 
 

@@ -328,10 +328,11 @@ def test_127_resumption(server, ca, version):
 
 
 def test_each_connection_brings_one_ticket_and_the_chain_of_the_file(server, ca):
-    said = s_client(server, "-servername", "a.example", "-showcerts", text=request("GET", "/", fields={"Connection": "close"}))
+    data = request("GET", "/", fields={"Connection": "close"})
+    said = s_client(server, "-servername", "a.example", "-showcerts", "-ign_eof", text=data)
     assert said.count("Post-Handshake New Session Ticket arrived") == 1, said
     assert said.count("BEGIN CERTIFICATE") == 1, said
-    said = s_client(server, "-servername", "b.wild.example", "-showcerts", text=request("GET", "/", fields={"Connection": "close"}))
+    said = s_client(server, "-servername", "b.wild.example", "-showcerts", "-ign_eof", text=data)
     assert said.count("BEGIN CERTIFICATE") == 1, said  # not the issuer of its clients, although it has signed this one, too
 
 
@@ -566,6 +567,81 @@ def test_131_resets_in_handshakes(server, ca):
         conn.reset()
     until(lambda: server.descriptors() <= descriptors, what="the descriptors")
     alive(server, ca)
+
+
+# --- failed ones in the log and the counts -----------------------------------------------------------------------------------
+
+
+def handshakes(server):
+    done = command("status", "--json", "--dir", server.app, "--pid-file", server.pid_file)
+    assert done.returncode == 0, done.stderr
+    loops = json.loads(done.stdout)["loops"]
+    return tuple(sum(loop[key] for loop in loops) for key in ("handshakes", "failed_handshakes"))
+
+
+def told(server):
+    return [json.loads(line) for line in server.log.splitlines() if '"a handshake of TLS failed"' in line]
+
+
+def speak(server, data, reset=False):
+    with server.connect() as conn:
+        conn.send(data)
+        if reset:
+            conn.reset()
+        else:
+            conn.half_close()
+            conn.read_to_end()
+
+
+def distrust(server):
+    context = ssl.create_default_context()
+    with refused():
+        SecureConn(server.address, context)
+
+
+@pytest.mark.parametrize("fail,reason", [
+    pytest.param(lambda server: speak(server, b"GET / HTTP/1.1\r\n\r\n"), "the other side does not speak TLS", id="plain"),
+    pytest.param(lambda server: speak(server, b""), "the other side ended the connection during the handshake", id="nothing"),
+    pytest.param(lambda server: speak(server, hello()[:100]), "the other side ended the connection during the handshake", id="half"),
+    pytest.param(lambda server: speak(server, hello(), reset=True), "", id="reset"),
+    pytest.param(distrust, "the other side refused: unknown ca", id="alert"),
+])
+def test_a_failed_handshake_is_told_and_counted(ca, fail, reason):
+    files = {"tidegate.lua": listen(tls_of(ca)), "routes/index.lua": APP}
+    with SecureServer(files, loops=1) as server:
+        alive(server, ca)
+        assert handshakes(server) == (1, 0)
+        fail(server)
+        line = until(lambda: told(server))[0]
+        assert line["level"] == "info" and line["remote"] == "127.0.0.1" and "others" not in line
+        assert line["reason"] == reason or not reason and line["reason"], line
+        assert handshakes(server) == (1, 1)
+
+
+def test_a_handshake_that_comes_to_no_end_is_told(ca):
+    config = "return { timeouts = { header = 0.2 }, listen = { { '127.0.0.1:0', tls = %s } } }" % tls_of(ca)
+    with SecureServer({"tidegate.lua": config, "routes/index.lua": APP}, loops=1) as server:
+        with server.connect() as conn:
+            conn.read_to_end()
+        assert until(lambda: told(server))[0]["reason"] == "no handshake in time"
+        assert handshakes(server) == (0, 1)
+
+
+def test_many_failed_handshakes_are_few_lines(ca):
+    files = {"tidegate.lua": listen(tls_of(ca)), "routes/index.lua": APP}
+    with SecureServer(files, loops=1) as server:
+        count = 0
+
+        def fail():
+            nonlocal count
+            speak(server, b"GET / HTTP/1.1\r\n\r\n")
+            count += 1
+            return [line for line in told(server) if "others" in line]
+        found = until(fail, what="a line that tells of others")
+        until(lambda: handshakes(server) == (0, count))
+        lines = told(server)
+        assert sum(1 + line.get("others", 0) for line in lines) <= count
+        assert found[0]["others"] >= 1 and len(lines) < count
 
 
 # --- many handshakes at once -------------------------------------------------------------------------------------------------
