@@ -24,8 +24,8 @@ struct key {
 struct tg_tls_tickets {
   atomic_uint refs;
   uint64_t (*now)(void);
-  EVP_CIPHER *cipher; /* fetched once: looking it up costs as much as a ticket */
   pthread_mutex_t lock;
+  EVP_CIPHER *cipher; /* fetched once: looking it up costs as much as a ticket; NULL: no keys yet */
   uint64_t turned;    /* when the present key was made */
   struct key keys[2]; /* the present one, and the one before */
 };
@@ -40,13 +40,18 @@ struct tg_tls_tickets *tg_tls_tickets_new(uint64_t (*now)(void)) {
   struct tg_tls_tickets *tickets = calloc(1, sizeof *tickets);
   if (!tickets) return NULL;
   tickets->now = now;
-  tickets->turned = now();
   atomic_init(&tickets->refs, 1);
   pthread_mutex_init(&tickets->lock, NULL);
+  return tickets;
+}
+
+/* At the first ticket: OpenSSL takes a while to begin with, and a process may never speak TLS. */
+static bool begin_keys(struct tg_tls_tickets *tickets) {
+  if (tickets->cipher) return true;
+  if (!make_key(&tickets->keys[0]) || !make_key(&tickets->keys[1])) return false;
+  tickets->turned = tickets->now();
   tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-  if (tickets->cipher && make_key(&tickets->keys[0]) && make_key(&tickets->keys[1])) return tickets;
-  tg_tls_tickets_release(tickets);
-  return NULL;
+  return tickets->cipher;
 }
 
 struct tg_tls_tickets *tg_tls_tickets_hold(struct tg_tls_tickets *tickets) {
@@ -77,10 +82,10 @@ static void turn(struct tg_tls_tickets *tickets) {
 
 static struct key find(struct tg_tls_tickets *tickets, const unsigned char *name, int *answer) {
   pthread_mutex_lock(&tickets->lock);
+  *answer = begin_keys(tickets) ? USED : FAILED;
   turn(tickets);
   struct key key = tickets->keys[0];
-  *answer = USED;
-  if (name && memcmp(name, key.name, sizeof key.name) != 0) {
+  if (*answer == USED && name && memcmp(name, key.name, sizeof key.name) != 0) {
     key = tickets->keys[1];
     *answer = memcmp(name, key.name, sizeof key.name) == 0 ? USED_RENEW : UNKNOWN;
   }
@@ -103,7 +108,7 @@ int tg_tls_tickets_use(struct tg_tls_tickets *tickets, unsigned char name[16], u
                        EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt) {
   int answer = USED;
   struct key key = find(tickets, encrypt ? NULL : name, &answer);
-  if (answer != UNKNOWN && encrypt) {
+  if (answer > UNKNOWN && encrypt) {
     memcpy(name, key.name, sizeof key.name);
     if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(tickets->cipher)) != 1) answer = FAILED;
   }
