@@ -72,6 +72,7 @@ static struct tg_generation *build_first(struct tg_process *process, bool withou
   build.without_files = without_files;
   build.loops = process->options->loops > 0 ? process->options->loops : -1;
   tg_builder_build(process->builder, &build, &process->control, on_first_built, &first);
+  if (!without_files) tg_pool_start(process->pool_is_sized); /* while the builder is busy */
   /* The mailbox keeps the loop alive until the answer is there. */
   tg_loop_run(&process->control);
   return first.generation;
@@ -310,7 +311,7 @@ static int serve_process(void *arg, struct tg_supervision *supervision) {
   struct tg_shutdown signals = {0};
   char *dir = realpath(options->dir, NULL);
   if (!dir) return complain(TG_EXIT_FAILED, "no such folder: %s", options->dir);
-  tg_pool_start(POOL_THREADS);
+  process.pool_is_sized = tg_pool_set_size(POOL_THREADS);
   process.main_pid = supervision->channel >= 0 ? getppid() : getpid();
   tg_list_init(&process.waiting);
   tg_list_init(&process.told);

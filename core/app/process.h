@@ -56,7 +56,8 @@ struct tg_process {
   struct tg_watcher *watcher;
   struct tg_control_server *control_server;
   struct tg_watchdog *watchdog;
-  uint64_t started; /* wall clock */
+  uint64_t started;   /* wall clock */
+  bool pool_is_sized; /* by us: see tg_pool_set_size */
   /* reload: at most one build at a time; requests that come meanwhile share the next one, which
    * does not wait for ever */
   bool building;

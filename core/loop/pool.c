@@ -9,6 +9,8 @@
 #include "base/check.h"
 #include "loop/loop.h"
 
+static const char variable[] = "UV_THREADPOOL_SIZE";
+
 static void on_pool(uv_work_t *work) {
   (void)work;
 }
@@ -18,19 +20,21 @@ static void on_back(uv_work_t *work, int status) {
   (void)status;
 }
 
-void tg_pool_start(unsigned threads) {
-  static const char name[] = "UV_THREADPOOL_SIZE";
+bool tg_pool_set_size(unsigned threads) {
   char size[16];
+  if (getenv(variable)) return false;
+  snprintf(size, sizeof size, "%u", threads);
+  return setenv(variable, size, 1) == 0;
+}
+
+void tg_pool_start(bool is_set) {
   uv_loop_t loop;
   uv_work_t work;
-  bool is_given = getenv(name);
-  snprintf(size, sizeof size, "%u", threads);
-  if (!is_given) setenv(name, size, 1);
   TG_CHECK(uv_loop_init(&loop) == 0);
   TG_CHECK(uv_queue_work(&loop, &work, on_pool, on_back) == 0);
   uv_run(&loop, UV_RUN_DEFAULT);
   TG_CHECK(uv_loop_close(&loop) == 0);
-  if (!is_given) unsetenv(name);
+  if (is_set) unsetenv(variable);
 }
 
 static void run_job(uv_work_t *work) {

@@ -27,9 +27,14 @@ TG_MUST_CHECK tg_status tg_pool_submit(struct tg_loop *loop, struct tg_pool_job 
                                        void (*run)(struct tg_pool_job *job),
                                        void (*done)(struct tg_pool_job *job));
 
-/* Starts it with `threads` threads, or as many as UV_THREADPOOL_SIZE in the environment says. On
- * the main thread, before there are others: it changes the environment for a moment. */
-void tg_pool_start(unsigned threads);
+/* Says how many threads it will have, unless UV_THREADPOOL_SIZE in the environment says so. Before
+ * there are other threads: it changes the environment. True: tg_pool_start has to put that back. */
+bool tg_pool_set_size(unsigned threads);
+
+/* Starts it, from the thread whose priority it shall have. `is_set` is what tg_pool_set_size said;
+ * the variable was the last of the environment and goes without moving any other, so that threads
+ * may read others meanwhile. */
+void tg_pool_start(bool is_set);
 
 /* Runs a loop that serves nobody any more until the pool has done all of its work, for `most`
  * nanoseconds. False: a disk keeps a thread for longer; the loop cannot be closed. */

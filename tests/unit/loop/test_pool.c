@@ -35,14 +35,14 @@ static int in_child(int (*body)(void)) {
 static int start_five(void) {
   int before = count_threads();
   unsetenv("UV_THREADPOOL_SIZE");
-  tg_pool_start(5);
+  tg_pool_start(tg_pool_set_size(5));
   return getenv("UV_THREADPOOL_SIZE") ? 100 : count_threads() - before;
 }
 
 static int start_given(void) {
   int before = count_threads();
   setenv("UV_THREADPOOL_SIZE", "3", 1);
-  tg_pool_start(5);
+  tg_pool_start(tg_pool_set_size(5));
   return getenv("UV_THREADPOOL_SIZE") ? count_threads() - before : 100;
 }
 
