@@ -13,6 +13,7 @@
 #define LARGE      (2u * 1024 * 1024) /* a huge page */
 #define GROWN      (4u * 1024 * 1024) /* from here on a heap grows by these */
 #define CARVED     4096u              /* bytes that are carved at once */
+#define BROUGHT    (2 * CARVED)       /* what the first slab of a class begins with */
 #define DIRTY_MOST 96u /* spare slabs whose pages are kept: the next wave of garbage needs them */
 
 struct tg_heap_region {
@@ -40,6 +41,15 @@ void tg_heap_deinit(struct tg_heap *heap) {
     (void)munmap(region->begin, (size_t)(region->end - region->begin));
     free(region);
   }
+}
+
+void tg_heap_bring(char *from, size_t size) {
+#ifdef MADV_POPULATE_WRITE
+  (void)madvise(from, size, MADV_POPULATE_WRITE);
+#else
+  (void)from;
+  (void)size;
+#endif
 }
 
 /* ---- slabs ---- */
@@ -88,26 +98,20 @@ static struct tg_heap_slab *find_empty(struct tg_heap *heap) {
   return (struct tg_heap_slab *)(void *)memory;
 }
 
-/* A class that has filled a slab fills another: its pages come all at once, not by sixteen faults.
- * Kernels before 5.14 do not know how. */
-static void bring_pages(struct tg_heap_slab *slab) {
-#ifdef MADV_POPULATE_WRITE
-  (void)madvise(slab, TG_HEAP_SLAB, MADV_POPULATE_WRITE);
-#else
-  (void)slab;
-#endif
-}
-
+/* A class that has filled a slab will fill another. */
 static struct tg_heap_slab *need_slab(struct tg_heap *heap, unsigned index) {
   struct tg_list *link = tg_list_take_first(&heap->rooms[index]);
   if (link) return TG_CONTAINER(link, struct tg_heap_slab, link);
   bool dirty = heap->dirty > 0;
   struct tg_heap_slab *slab = find_empty(heap);
   if (!slab) return NULL;
-  if (!dirty && heap->at[index] != &heap->none) bring_pages(slab);
   char *memory = (char *)slab;
-  *slab = (struct tg_heap_slab){
-      .fresh = memory + TG_HEAP_HEADER, .end = memory + TG_HEAP_SLAB, .size = index * TG_HEAP_STEP};
+  size_t present = dirty || heap->at[index] != &heap->none ? TG_HEAP_SLAB : BROUGHT;
+  if (!dirty) tg_heap_bring(memory, present);
+  *slab = (struct tg_heap_slab){.fresh = memory + TG_HEAP_HEADER,
+                                .end = memory + TG_HEAP_SLAB,
+                                .present = memory + present,
+                                .size = index * TG_HEAP_STEP};
   tg_list_init(&slab->link);
   return slab;
 }
@@ -131,6 +135,11 @@ static void carve(struct tg_heap_slab *slab) {
   struct tg_heap_piece **place = &slab->free;
   char *from = slab->fresh;
   char *most = slab->end - from > CARVED ? from + CARVED : slab->end;
+  if (most > slab->present) {
+    size_t as_much = (size_t)(slab->present - (char *)slab); /* doubles what is there */
+    tg_heap_bring(slab->present, as_much);
+    slab->present += as_much;
+  }
   for (; from + slab->size <= most; from += slab->size) {
     struct tg_heap_piece *piece = (struct tg_heap_piece *)(void *)from;
     *place = piece;

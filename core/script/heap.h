@@ -26,6 +26,7 @@ struct tg_heap_piece {
 struct tg_heap_slab {
   struct tg_heap_piece *free; /* pieces that can be taken */
   char *fresh, *end;          /* memory that was never carved into pieces */
+  char *present;              /* the end of the pages that were brought */
   uint32_t live;              /* pieces that are taken */
   uint32_t size;              /* of a piece */
   struct tg_list link;        /* with others of its class that have room, or the spare ones */
@@ -47,6 +48,10 @@ void tg_heap_init(struct tg_heap *heap);
 
 /* Gives all memory back at once, whatever is taken. */
 void tg_heap_deinit(struct tg_heap *heap);
+
+/* Makes pages present that will be written soon, all at once: a fault for each costs several times
+ * as much. A wish: kernels before 5.14 bring them one by one when they are touched. */
+void tg_heap_bring(char *from, size_t size);
 
 /* For the two functions below. */
 void *tg_heap_take_slow(struct tg_heap *heap, unsigned index);

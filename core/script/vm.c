@@ -108,6 +108,10 @@ static void close_memory(struct tg_vm *vm) {
 
 #else
 
+/* LuaJIT's allocator stands at the head of its first mapping, which every state of ours fills. */
+#  define LENT_FIRST (128u * 1024)
+#  define LENT_ALIGN 4096u
+
 static void *take(struct tg_vm *vm, size_t size) {
   if (size <= TG_HEAP_MOST) return tg_heap_take(&vm->heap, size);
   return vm->lender_alloc(vm->lender_owner, NULL, 0, size);
@@ -144,6 +148,8 @@ static bool open_memory(struct tg_vm *vm) {
   vm->lender = luaL_newstate();
   if (!vm->lender) return false;
   vm->lender_alloc = lua_getallocf(vm->lender, &vm->lender_owner);
+  char *owner = vm->lender_owner;
+  tg_heap_bring(owner - (uintptr_t)owner % LENT_ALIGN, LENT_FIRST);
   return true;
 }
 
