@@ -41,16 +41,18 @@ static void end_reading(struct tg_stream *stream, tg_status status) {
   stream->reading = false;
   pull(stream, false);
   stream->tls->cut = UV_EOF;
-  tg_stream_flush(stream); /* an alert */
-  if (stream->closing || stream->failed) return;
+  tg_stream_flush(stream); /* an alert; where that breaks the stream, its owner may close it */
+  if (stream->closing) return;
+  stream->reading = false;
   stream->events->read(stream, status, tg_slice(NULL, 0));
 }
 
-/* Decrypts and gives on, as long as the owner reads. */
+/* Decrypts and gives on, as long as the owner reads. What the other side has said stays readable
+ * when nothing can be sent to it any more: it may be the reason. */
 static void deliver(struct tg_stream *stream) {
   struct tg_tls *tls = stream->tls;
   char plain[RECORD];
-  while (stream->reading && !stream->closing && !stream->failed) {
+  while (stream->reading && !stream->closing) {
     size_t len = 0;
     tg_status status = tg_tls_read(tls, plain, sizeof plain, &len);
     if (status == TG_OK) {
@@ -99,10 +101,10 @@ static void shake(struct tg_stream *stream) {
 
 static void on_step(struct tg_loop_job *job) {
   struct tg_stream *stream = TG_CONTAINER(job, struct tg_tls, step)->owner;
-  if (stream->closing || stream->failed) return;
+  if (stream->closing) return;
   if (stream->tls->secured)
     deliver(stream);
-  else
+  else if (!stream->failed)
     shake(stream);
 }
 
