@@ -1,5 +1,6 @@
 """What backends can do wrong, one row each: the status that the client gets, the line in the log, and what becomes of
-the connection to the backend. At the end nothing is left over."""
+the connection to the backend. At the end nothing is left over. What goes on below HTTP has tables of its own:
+test_misbehaviour_tls.py, test_misbehaviour_names.py and test_misbehaviour_half_open.py."""
 import re
 import socket
 import time
@@ -8,6 +9,7 @@ import pytest
 
 from backend import Peer, answer, good, says
 from harness import DEADLINE, SANITIZER, SLOW, Server, chunks, request, until
+from misbehaviour import BROKEN, CUT, outcome
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HEAD = OK + b"Content-Type: text/plain\r\nX-A: 1\r\nContent-Length: 5\r\n\r\n"
@@ -50,9 +52,6 @@ def server(peer, dead_port):
     with Server(app(peer.port, dead_port), loops=1) as one:
         yield one
 
-
-BROKEN = "closed|reset|cut|broken_pipe|bad_reply|io"  # the connection has ended; where exactly, its bytes decide
-CUT = "cut"  # the client sees an answer that is not whole
 
 # name, what the peer does, status, code in the log, further things
 ROWS = []
@@ -165,14 +164,6 @@ row("lua-silent", says(b"", "hold"), 504, "timeout", target="/lua")
 row("lua-garbage", says(b"garbage\r\n\r\n", "hold"), 502, "bad_reply", target="/lua")
 row("lua-short", says(HEAD + b"hel"), CUT, None, target="/lua")
 row("lua-bad-chunk", says(OK + b"Transfer-Encoding: chunked\r\n\r\nx\r\n"), (CUT, 502), None, target="/lua")
-
-
-def outcome(conn, method):
-    try:
-        return conn.response(method, timeout=DEADLINE).status
-    except AssertionError as error:
-        assert "before a whole answer" in str(error), error
-        return CUT
 
 
 @pytest.mark.parametrize("behave,status,code,more", ROWS)

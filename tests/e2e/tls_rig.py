@@ -36,6 +36,17 @@ class Authority:
         signer = ["-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial"] if by else ["-signkey", f"{name}.key"]
         self.run("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", "-days", days, "-extfile", f"{name}.ext", *signer)
 
+    def expired(self, name, extensions, by="ca"):
+        """The same, with an end in the past: only `openssl ca` takes dates."""
+        self.issue(name, extensions, by=by)
+        (self.path / "index").write_text("")
+        (self.path / "ca.conf").write_text(
+            f"[ca]\ndefault_ca=d\n[d]\nnew_certs_dir={self.path}\ndatabase={self.path}/index\nrand_serial=yes\n"
+            "default_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n")
+        self.run("ca", "-batch", "-config", "ca.conf", "-cert", f"{by}.pem", "-keyfile", f"{by}.key", "-in", f"{name}.csr",
+                 "-startdate", "20200101000000Z", "-enddate", "20210101000000Z", "-extfile", f"{name}.ext", "-notext",
+                 "-out", f"{name}.pem")
+
     def server(self, name, *names, **options):
         alt = ",".join(("IP:" if n[0].isdigit() else "DNS:") + n for n in names)
         self.issue(name, [f"subjectAltName={alt}", "extendedKeyUsage=serverAuth"], **options)
