@@ -86,7 +86,7 @@ static void cancel(struct tg_op *op) {
 static void push_failure(lua_State *L, struct tg_slice to, struct tg_forward_fault fault,
                          tg_status status, const char *detail, uint32_t retry_after) {
   tg_error_push(L, tg_status_name(status), "tg.proxy: upstream '%.*s': %s (%s)", (int)to.len,
-                to.ptr, fault.text, detail ? detail : tg_status_text(status));
+                to.ptr, fault.text, detail);
   lua_pushinteger(L, fault.status), lua_setfield(L, -2, "status");
   lua_pushstring(L, fault.text), lua_setfield(L, -2, "detail");
   if (fault.status == 503) {
@@ -106,7 +106,9 @@ static int fail(lua_State *L, struct tg_proxy_reply *reply, tg_status status) {
       snprintf(to, sizeof to, "%.*s", (int)(reply->rule.to.len > 100 ? 100 : reply->rule.to.len),
                reply->rule.to.ptr);
   struct tg_forward_fault fault = tg_forward_fault_of(&reply->delivery, status);
-  const char *detail = reply->delivery.detail;
+  char detail[256]; /* what there is may lie in the reply */
+  const char *why = reply->delivery.detail;
+  snprintf(detail, sizeof detail, "%s", why ? why : tg_status_text(status));
   uint32_t retry_after = reply->delivery.retry_after;
   tg_proxy_reply_free(reply);
   push_failure(L, tg_slice(to, len < 0 ? 0 : (size_t)len), fault, status, detail, retry_after);
