@@ -10,6 +10,7 @@
 #include "script/error.h"
 #include "script/module.h"
 #include "script/task.h"
+#include "server/server.h"
 #include "upstream/groups.h"
 
 /// For _core/proxy.lua: (request, rule) gives the reply; the rule is a table of _pure/proxy_spec.lua's shape, with
@@ -217,6 +218,9 @@ static tg_status start(struct tg_proxy_reply *reply, struct tg_loop *loop) {
   const struct tg_forward_rule *rule = &reply->rule;
   if (rule->mirror.group)
     reply->mirror = tg_mirror_begin(loop, &rule->mirror, &reply->order, rule->forwarder->log);
+  if (reply->exchange->conn &&
+      reply->exchange->server->log) /* a worker's line is written elsewhere */
+    reply->order.trace = reply->exchange->upstream = tg_delivery_trace_new(&reply->exchange->arena);
   return tg_delivery_start(&reply->delivery, loop, &reply->order, &events);
 }
 

@@ -165,6 +165,12 @@ void tg_log_record_json(struct tg_log_record *record, const char *key, struct tg
   if (json.len <= TG_LOG_VALUE_MAX) put_raw(record, key, json);
 }
 
+void tg_log_record_words(struct tg_log_record *record, struct tg_slice words) {
+  if (record->form == TG_LOG_JSON) return;
+  put(record, TG_SLICE(" "));
+  put_escaped(record, words);
+}
+
 struct tg_slice tg_log_record_line(struct tg_log_record *record) {
   if (record->form == TG_LOG_JSON) record->bytes[record->len++] = '}';
   record->bytes[record->len++] = '\n';

@@ -37,6 +37,9 @@ void tg_log_record_flag(struct tg_log_record *record, const char *key, bool valu
 /* A value that is valid JSON in one line already; left out where it does not fit whole. */
 void tg_log_record_json(struct tg_log_record *record, const char *key, struct tg_slice json);
 
+/* Words for people, without a key: in the readable forms only. */
+void tg_log_record_words(struct tg_log_record *record, struct tg_slice words);
+
 /* Ends the line and writes it to the log. */
 void tg_log_record_end(struct tg_log_record *record, struct tg_log *log);
 

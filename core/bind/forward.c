@@ -224,6 +224,8 @@ void tg_forward_start(struct tg_exchange *exchange, const struct tg_forward_rule
     if (tg_forward_order(&from, rule, &exchange->arena, &forward->order, &fault)) {
       exchange->handler = forward;
       exchange->gone = on_gone;
+      if (exchange->server->log)
+        forward->order.trace = exchange->upstream = tg_delivery_trace_new(&exchange->arena);
       take_body(forward);
       return;
     }

@@ -295,6 +295,7 @@ void tg_exchange_init(struct tg_exchange *exchange, struct tg_server *server,
   tg_exchange_sink_init(&exchange->sink, exchange->secured);
   exchange->drained = NULL;
   exchange->keepalive = NULL;
+  exchange->upstream = NULL;
   tg_buffer_init(&exchange->held);
   exchange->trailer_count = 0;
   exchange->status = 0;

@@ -73,6 +73,7 @@ struct tg_exchange_port {
 };
 
 struct tg_tls_facts;
+struct tg_delivery_trace;
 
 struct tg_exchange {
   struct tg_connection *conn; /* NULL once the connection is gone */
@@ -88,6 +89,9 @@ struct tg_exchange {
   uint64_t number;  /* of the exchange within its server, from 1; part of the request id */
   struct tg_slice peer;
   const struct tg_tls_facts *tls; /* of tg_exchange_tls, once it was asked for */
+  /* What became of the last request to an upstream (upstream/delivery_trace.h), for the access log;
+   * in the arena. NULL: none was asked. */
+  struct tg_delivery_trace *upstream;
   const struct tg_exchange_port *port;
   void *handler; /* whoever handles it keeps its structure here */
   /* The client is gone (TG_EDISCONNECT), the body cannot be read (TG_ETIMEOUT, TG_ETOO_LARGE ...)

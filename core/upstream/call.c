@@ -341,3 +341,11 @@ void tg_call_cancel(struct tg_call *call) {
   call->drained = NULL;
   call->stage = TG_CALL_ENDED;
 }
+
+const char *tg_call_stage_name(enum tg_call_stage stage) {
+  static const char *const names[] = {
+      [TG_CALL_RESOLVE] = "resolve", [TG_CALL_CONNECT] = "connect", [TG_CALL_SECURE] = "secure",
+      [TG_CALL_SEND] = "send",       [TG_CALL_HEAD] = "head",       [TG_CALL_BODY] = "body",
+      [TG_CALL_ENDED] = "ended"};
+  return names[stage];
+}

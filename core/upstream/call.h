@@ -127,6 +127,9 @@ struct tg_call {
   bool shut; /* our side of an upgraded link is to end, or has */
 };
 
+/* For the log. */
+const char *tg_call_stage_name(enum tg_call_stage stage);
+
 /* Begins. TG_EINVALID: the method, the target or a field is not fit for the wire; TG_ENOMEM.
  * Otherwise what comes of it comes by events, errors as statuses: UV_ECONNREFUSED and its kin,
  * those of a lookup, TG_ETLS and its kin, TG_ECLOSED (ended before the reply), TG_EBAD_REPLY

@@ -40,6 +40,7 @@ static void drop_hedge(struct tg_delivery *delivery) {
 }
 
 static void let_go(struct tg_delivery *delivery) {
+  tg_delivery_trace_end(delivery);
   end_pick(delivery, NULL);
   for (unsigned i = 0; i < delivery->tried_count; i++) tg_peer_release(delivery->tried[i]);
   delivery->tried_count = 0;
@@ -57,6 +58,7 @@ static void let_go(struct tg_delivery *delivery) {
 static void fail(struct tg_delivery *delivery, tg_status status) {
   struct tg_peer *peer = delivery->peer;
   if (peer) tg_peer_hold(peer);
+  tg_delivery_trace_fail(delivery, status);
   let_go(delivery);
   delivery->peer = peer;
   delivery->events->failed(delivery, status);
@@ -154,10 +156,14 @@ static void end_reply(struct tg_delivery *delivery) {
   struct tg_hedge *hedge = delivery->hedge;
   delivery->hedge = NULL;
   delivery->calling = false;
-  if (delivery->call->body_status)
-    tell_failure(delivery, delivery->call->body_status);
-  else
+  tg_status status = delivery->call->body_status;
+  if (status) {
+    delivery->stage = TG_CALL_BODY;
+    tg_delivery_trace_fail(delivery, status);
+    tell_failure(delivery, status);
+  } else {
     tell_success(delivery);
+  }
   let_go(delivery);
   delivery->events->ended(delivery);
   free(hedge);
@@ -301,6 +307,8 @@ static tg_status begin_call(struct tg_delivery *delivery) {
   if (!delivery->request.authority.len) delivery->request.authority = delivery->peer->authority;
   delivery->failure = TG_OK;
   delivery->replied = false;
+  delivery->first.connect_ns = delivery->first.first_byte_ns = 0;
+  delivery->first.sent_bytes = delivery->first.received_bytes = 0;
   delivery->tries++;
   tg_status status = tg_call_start(&delivery->first, delivery->loop, &delivery->peer->origin,
                                    &delivery->request, &limits, &call_events);
@@ -395,6 +403,7 @@ tg_status tg_delivery_start(struct tg_delivery *delivery, struct tg_loop *loop,
   delivery->events = events;
   delivery->loop = loop;
   delivery->rules = tg_group_hold_rules(order->group);
+  tg_delivery_trace_start(delivery);
   if (order->request)
     tg_affinity_read(delivery->rules, order->request, order->client, &delivery->pick);
   else if (order->bound)
@@ -406,6 +415,7 @@ tg_status tg_delivery_start(struct tg_delivery *delivery, struct tg_loop *loop,
   tg_status status = enter(delivery);
   if (status == TG_OK) status = begin_try(delivery);
   if (status == TG_OK || status == TG_EAGAIN) return TG_OK;
+  tg_delivery_trace_fail(delivery, status);
   let_go(delivery);
   return status;
 }

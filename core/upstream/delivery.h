@@ -14,6 +14,7 @@
 #define TG_UPSTREAM_DELIVERY_H
 
 #include "upstream/call.h"
+#include "upstream/delivery_trace.h"
 #include "upstream/group.h"
 
 #define TG_DELIVERY_TRIES 16
@@ -41,6 +42,7 @@ struct tg_delivery_order {
   int retries;                       /* -1: as the rules say */
   uint64_t deadline;                 /* of the head, on the loop's clock; 0: none */
   struct tg_rules_timeouts timeouts; /* instead of those of the rules; 0: theirs */
+  struct tg_delivery_trace *trace;   /* NULL: nobody wants to know */
   bool once; /* now or not at all, on one peer: no queue, no retry, no hedge */
 };
 

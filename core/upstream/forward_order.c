@@ -188,14 +188,6 @@ struct tg_forward_fault tg_forward_fault_of(const struct tg_delivery *delivery, 
   return (struct tg_forward_fault){502, "the backend broke the connection off"};
 }
 
-static const char *stage_name(enum tg_call_stage stage) {
-  static const char *const names[] = {
-      [TG_CALL_RESOLVE] = "resolve", [TG_CALL_CONNECT] = "connect", [TG_CALL_SECURE] = "secure",
-      [TG_CALL_SEND] = "send",       [TG_CALL_HEAD] = "head",       [TG_CALL_BODY] = "body",
-      [TG_CALL_ENDED] = "ended"};
-  return names[stage];
-}
-
 void tg_forward_log(const struct tg_forwarder *forwarder, const struct tg_delivery *delivery,
                     tg_status status, struct tg_slice route, struct tg_slice id) {
   struct tg_log *log = forwarder->log;
@@ -206,7 +198,7 @@ void tg_forward_log(const struct tg_forwarder *forwarder, const struct tg_delive
   tg_log_record_text(&record, "upstream", tg_group_name(delivery->order->group));
   if (delivery->peer) tg_log_record_text(&record, "peer", delivery->peer->address);
   if (delivery->tries)
-    tg_log_record_text(&record, "stage", tg_slice_cstr(stage_name(delivery->stage)));
+    tg_log_record_text(&record, "stage", tg_slice_cstr(tg_call_stage_name(delivery->stage)));
   tg_log_record_text(&record, "code", tg_slice_cstr(tg_status_name(status)));
   tg_log_record_text(&record, "reason",
                      tg_slice_cstr(delivery->detail ? delivery->detail : tg_status_text(status)));
