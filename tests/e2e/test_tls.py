@@ -686,29 +686,55 @@ def test_what_is_wrong_with_files(ca, tmp_path, tls, said):
 # --- Debian's testssl.sh -------------------------------------------------------------------------------------------------------
 
 
+def testssl(server, ca, folder, parts):
+    """What it finds, of parts that run at the same time."""
+    running, found = [], []
+    try:
+        for index, part in enumerate(parts):
+            running.append(subprocess.Popen(
+                ["testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--openssl-timeout", "5", "--fast",
+                 "--add-ca", ca.file("ca.pem"), "--jsonfile", str(folder / f"{index}.json"), *part,
+                 f"https://127.0.0.1:{server.port}"],
+                env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        for process in running:
+            process.wait(60 * DEADLINE)
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+    for index in range(len(parts)):
+        found += json.loads((folder / f"{index}.json").read_text())
+    return found
+
+
+def above_low(found):
+    return {row["id"] for row in found if row["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")}
+
+
 @pytest.mark.skipif(SLOW > 2, reason="thousands of handshakes; nothing of it is about memory")
 def test_testssl(ca, tmp_path):
     """Protocols, ciphers, forward secrecy and all vulnerabilities: nothing above LOW. (The certificate is the test's own.)"""
-    parts = (("--protocols", "--std"), ("--fs",), ("--vulnerable",))
-    running, found = [], []
     with SecureServer({"tidegate.lua": listen(tls_of(ca)), "routes/index.lua": APP}) as server:
-        try:
-            for index, part in enumerate(parts):
-                running.append(subprocess.Popen(
-                    ["testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--openssl-timeout", "5", "--fast",
-                     "--add-ca", ca.file("ca.pem"), "--jsonfile", str(tmp_path / f"{index}.json"), *part,
-                     f"https://127.0.0.1:{server.port}"],
-                    env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-            for process in running:
-                process.wait(60 * DEADLINE)
-        finally:
-            for process in running:
-                if process.poll() is None:
-                    process.kill()
+        found = testssl(server, ca, tmp_path, (("--protocols", "--std"), ("--fs",), ("--vulnerable",)))
         alive(server, ca)
-    for index in range(len(parts)):
-        found += json.loads((tmp_path / f"{index}.json").read_text())
-    assert not [row for row in found if row["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
+    assert not above_low(found)
     said = {row["id"] for row in found if row["severity"] == "OK"}
     assert {"SSLv2", "TLS1_2", "TLS1_3", "heartbleed", "ROBOT", "secure_client_renego", "LOGJAM", "BEAST"} <= said, sorted(said)
     assert said & {"FS", "PFS"}, sorted(said)
+
+
+# What comes from the certificate being self-made: nobody says where it would be revoked.
+OF_THE_CERTIFICATE = {"cert_revocation"}
+
+
+@pytest.mark.skipif(SLOW > 2, reason="hundreds of handshakes; nothing of it is about memory")
+def test_testssl_with_rsa(ca, tmp_path):
+    """What another key changes: defaults, protocols, and the weaknesses of RSA and of short parameters."""
+    ca.server("long", "a.example", "localhost", "127.0.0.1", rsa=True, days=90)
+    with SecureServer({"tidegate.lua": listen(tls_of(ca, "long")), "routes/index.lua": APP}) as server:
+        found = testssl(server, ca, tmp_path, (("--server-defaults",), ("--protocols", "--robot", "--drown", "--freak", "--logjam")))
+        alive(server, ca)
+    assert above_low(found) <= OF_THE_CERTIFICATE, [row for row in found if row["id"] in above_low(found)]
+    said = {row["id"] for row in found if row["severity"] == "OK"}
+    assert {"SSLv2", "TLS1_2", "TLS1_3", "ROBOT", "DROWN", "FREAK", "LOGJAM", "cert_chain_of_trust", "cert_trust"} <= said, sorted(said)
+    assert "RSA 2048" in " ".join(row["finding"] for row in found if row["id"].startswith("cert_keySize"))
