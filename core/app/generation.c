@@ -156,7 +156,9 @@ static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *h
   struct loading loading = {generation, vm, lead, errors};
   vm->watch = watch;
   if (watch) tg_watch_enter(watch, vm, TG_LOAD_BUDGET);
+  tg_vm_begin_load(vm);
   int rc = lua_cpcall(vm->L, l_load, &loading);
+  tg_vm_end_load(vm);
   if (watch) tg_watch_leave(watch);
   vm->watch = NULL;
   if (rc != 0) {
@@ -278,7 +280,7 @@ static bool add_state(struct tg_generation *generation, const struct tg_build *b
                       struct tg_vm *vm, struct tg_load_errors *errors) {
   if (!vm) return false;
   generation->vms[generation->vm_count++] = vm;
-  vm->memory_max = generation->config.settings.limits_state_memory;
+  tg_vm_limit_memory(vm, generation->config.settings.limits_state_memory);
   if (!build->start_hooks) return true;
   vm->watch = build->watch;
   bool started = start_vm(vm, build->starting, errors);

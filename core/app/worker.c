@@ -94,7 +94,7 @@ static struct tg_worker_state *new_state(struct tg_worker *worker, struct tg_gen
     return NULL;
   }
   state->vm->watch = &worker->watch;
-  state->vm->memory_max = generation->config.settings.limits_state_memory;
+  tg_vm_limit_memory(state->vm, generation->config.settings.limits_state_memory);
   state->next = worker->states;
   worker->states = state;
   if (worker->present) retire(worker, worker->present);

@@ -324,8 +324,6 @@ int tg_boot_state(lua_State *L) {
   vm->side = lua_newthread(L);  // side
   luaL_ref(L, LUA_REGISTRYINDEX);
   luaL_openlibs(L);
-  /* Requests leave much garbage and little that lives: fewer cycles, at the price of some heap. */
-  lua_gc(L, LUA_GCSETPAUSE, 400);
   tg_error_open(L);
   tg_plain_open(L);
   install_searcher(L);

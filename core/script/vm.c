@@ -21,6 +21,10 @@
 #define TIDY_SLACK (8u << 20)
 #define TIDY_MOST  (64u << 20)
 
+/* Requests leave much garbage and little that lives: fewer cycles, at the price of some heap. */
+#define PAUSE      400u        /* percent of what is alive: then the next cycle begins */
+#define PAUSE_LOAD (64u << 20) /* bytes: the same, while an application is loaded */
+
 /* From a job, because the last holder is still on the C stack when it lets go. */
 static void on_idle(struct tg_loop_job *job) {
   struct tg_vm *vm = TG_CONTAINER(job, struct tg_vm, idle_job);
@@ -240,7 +244,10 @@ struct tg_vm *tg_vm_new(struct tg_host *host, struct tg_loop *loop, enum tg_role
   lua_atpanic(vm->L, on_panic);
   tg_scope_init(vm->root, vm, NULL);
   tg_loop_job_init(&vm->idle_job, on_idle);
+  lua_gc(vm->L, LUA_GCSTOP, 0);
   if (boot(vm, error)) {
+    lua_gc(vm->L, LUA_GCSETPAUSE, PAUSE);
+    lua_gc(vm->L, LUA_GCRESTART, -1);
     set_tidy(vm);
     return vm;
   }
@@ -286,4 +293,26 @@ void tg_vm_relieve(struct tg_vm *vm) {
   } while (vm->memory_used < before - before / 4);
   vm->memory_max = most;
   set_tidy(vm);
+}
+
+/* The next cycle begins when there are so many bytes; those after it by the usual pause. */
+static void set_threshold(struct tg_vm *vm, size_t bytes) {
+  lua_gc(vm->L, LUA_GCSETPAUSE, (int)(bytes / (vm->memory_used / 100 + 1)));
+  lua_gc(vm->L, LUA_GCRESTART, -1);
+  lua_gc(vm->L, LUA_GCSETPAUSE, PAUSE);
+}
+
+void tg_vm_begin_load(struct tg_vm *vm) {
+  size_t most = vm->memory_max / 2 < PAUSE_LOAD ? vm->memory_max / 2 : PAUSE_LOAD;
+  if (vm->memory_used < most) set_threshold(vm, most);
+}
+
+void tg_vm_end_load(struct tg_vm *vm) {
+  set_threshold(vm, vm->memory_used + vm->memory_used / 2);
+  set_tidy(vm);
+}
+
+void tg_vm_limit_memory(struct tg_vm *vm, size_t most) {
+  vm->memory_max = most;
+  if (vm->memory_used > most / 2) tg_vm_relieve(vm);
 }

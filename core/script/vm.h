@@ -154,4 +154,13 @@ void tg_vm_serve(struct tg_vm *vm);
  * Between tasks. */
 void tg_vm_relieve(struct tg_vm *vm);
 
+/* While an application is loaded, most of what is allocated stays: the collector begins late. At the
+ * end it is as it was, and counts from what the state has then. */
+void tg_vm_begin_load(struct tg_vm *vm);
+void tg_vm_end_load(struct tg_vm *vm);
+
+/* The most memory that the state may have from now on, in bytes; collects where garbage of its load
+ * takes much of that. Between tasks. */
+void tg_vm_limit_memory(struct tg_vm *vm, size_t most);
+
 #endif

@@ -151,3 +151,11 @@ return { timeouts = { drain = 1 }, on_stop = function() tg.sleep(1000) end }"""
         assert server.wait() == 0
         assert time.monotonic() - begun < 2 + 2 * SLOW
         assert server.log.count("on_stop failed") == 8
+
+
+def test_what_a_load_leaves_behind_does_not_count_against_the_memory_of_a_state():
+    """Garbage of the load is collected before the limit of tidegate.lua holds: hooks and handlers have their memory."""
+    waste = 'for i = 1, 210000 do local text = ("x"):rep(100) .. i end\n'
+    config = 'return { limits = { state_memory = 33554432 }, on_start = function() local text = ("y"):rep(4194304) end }'
+    with Server(files(waste + config), loops=2) as server:
+        assert server.ask("/").body == b"one"
