@@ -68,6 +68,7 @@ static void build(struct tg_builder *builder, struct job *job) {
   look_for_cancel(builder);
   job->build.loop = &builder->loop;
   job->build.watch = &builder->watch;
+  job->build.watchdog = builder->watchdog;
   job->build.starting = &builder->starting;
   job->generation = tg_generation_build(&job->build, &job->errors);
   builder->building = 0;

@@ -2,7 +2,7 @@
  *
  * Read once on the builder's thread; every state of the generation loads from here, so that all of
  * them run the same text however the disk changes meanwhile. Immutable after tg_bundle_read, but
- * for the bytecode, which the builder adds before anybody else sees the bundle. */
+ * for the bytecode, which the first state's load adds, file by file, before others look at it. */
 #ifndef TG_APP_BUNDLE_H
 #define TG_APP_BUNDLE_H
 

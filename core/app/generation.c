@@ -1,24 +1,20 @@
-/* Building a generation: read the files, load them into a first state that also checks them, turn
- * its routes into the C tree, then load the other states from the bytecode that came out.
- *
- * Every step that runs Lua is protected; errors gather in one Lua list, so that people see all of
- * them at once. */
+/* Building a generation: read the files, load them into a first state that also checks them and
+ * whose routes become the C tree, and right behind it into the others, from the bytecode that comes
+ * out. Then on_start runs in one after the other. */
 #include "app/generation.h"
 
 #include <lauxlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "app/route_list.h"
+#include "app/followers.h"
+#include "app/state_load.h"
 #include "app/tls_list.h"
 #include "app/upstream_list.h"
 #include "base/check.h"
 #include "base/log_record.h"
-#include "script/error.h"
 #include "script/task.h"
-#include "script/watch.h"
 
 /* What an on_stop has where those before it have used up the time that they share. */
 #define STOP_LEAST (100 * TG_MILLISECOND)
@@ -57,118 +53,7 @@ void tg_generation_free_vm(struct tg_vm *vm) {
   tg_generation_release(generation);
 }
 
-/* ---- loading one state ---- */
-
-struct loading {
-  struct tg_generation *generation;
-  struct tg_vm *vm;
-  bool lead; /* the first state: compiles, checks and gives the routes */
-  struct tg_load_errors *errors;
-};
-
-static void push_files(lua_State *L, struct tg_bundle *bundle, bool sources) {  // .. files
-  static const char *const kinds[] = {"config", "group", "route", "lib", "template"};
-  lua_createtable(L, (int)bundle->count, 0);
-  for (size_t i = 0; i < bundle->count; i++) {
-    struct tg_bundle_file *file = &bundle->files[i];
-    lua_createtable(L, 0, 4);  // .. files file
-    lua_pushstring(L, file->path), lua_setfield(L, -2, "path");
-    lua_pushstring(L, kinds[file->kind]), lua_setfield(L, -2, "kind");
-    if (!sources && file->bytecode.len)
-      lua_pushlstring(L, file->bytecode.ptr, file->bytecode.len), lua_setfield(L, -2, "bytecode");
-    else
-      lua_pushlstring(L, file->source.ptr ? file->source.ptr : "", file->source.len),
-          lua_setfield(L, -2, "source");
-    lua_rawseti(L, -2, (int)i + 1);  // .. files
-  }
-}
-
-static void keep_bytecode(lua_State *L, int compiled, struct tg_bundle *bundle) {
-  for (size_t i = 0; i < bundle->count; i++) {
-    struct tg_bundle_file *file = &bundle->files[i];
-    lua_getfield(L, compiled, file->path);  // .. bytes
-    size_t len;
-    const char *bytes = lua_tolstring(L, -1, &len);
-    if (bytes && len) {
-      file->bytecode = tg_arena_copy(&bundle->memory, tg_slice(bytes, len));
-      if (!file->bytecode.ptr) tg_error_misuse(L, "not enough memory");
-    }
-    lua_pop(L, 1);
-  }
-}
-
-static void keep_hook(lua_State *L, int app, const char *name, int *ref) {
-  lua_getfield(L, app, "hooks");
-  lua_getfield(L, -1, name);  // .. hooks fn
-  *ref = lua_isfunction(L, -1) ? luaL_ref(L, LUA_REGISTRYINDEX) : (lua_pop(L, 1), LUA_NOREF);
-  lua_pop(L, 1);
-}
-
-static int l_load(lua_State *L) {
-  struct loading *loading = lua_touserdata(L, 1);
-  struct tg_generation *generation = loading->generation;
-  struct tg_app_state *state = loading->vm->owner;
-  lua_settop(L, 0);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, loading->vm->ref_boot);
-  lua_getfield(L, 1, "load_app");  // boot load_app
-  push_files(L, generation->bundle, loading->lead);
-  lua_newtable(L);    // boot load_app files opts
-  lua_call(L, 2, 2);  // boot app errors
-  if (loading->lead) {
-    lua_getfield(L, 2, "compiled");  // boot app errors compiled
-    keep_bytecode(L, 4, generation->bundle);
-    lua_getfield(L, 2, "config");  // boot app errors compiled config
-    tg_route_list_read_config(L, 5, generation);
-    if (lua_objlen(L, 3) == 0) tg_route_list_build(L, 2, 3, generation);
-  }
-  if (lua_objlen(L, 3) != 0) {
-    tg_load_errors_report(loading->errors, L, 3, generation->bundle);
-    return 0;
-  }
-  tg_route_list_keep_functions(L, 2, generation, state);
-  keep_hook(L, 2, "on_stop", &state->on_stop_ref);
-  keep_hook(L, 2, "on_start", &state->on_start_ref);
-  return 0;
-}
-
 /* ---- states ---- */
-
-static struct tg_vm *load_vm(struct tg_generation *generation, struct tg_host *host,
-                             struct tg_loop *loop, enum tg_role role, unsigned index, bool lead,
-                             struct tg_watch *watch, struct tg_load_errors *errors) {
-  char *why = NULL;
-  struct tg_vm *vm = tg_vm_new(host, loop, role, index, &why);
-  struct tg_app_state *state = calloc(1, sizeof *state);
-  if (!vm || !state) {
-    tg_load_errors_set_text(errors, why ? why : "out of memory");
-    free(why);
-    if (vm) tg_vm_free(vm);
-    free(state);
-    return NULL;
-  }
-  state->generation = generation;
-  tg_list_init(&state->link);
-  state->on_start_ref = state->on_stop_ref = LUA_NOREF;
-  vm->owner = state;
-  vm->generation = generation->number;
-  vm->settings = &generation->config.settings;
-  tg_generation_hold(generation);
-  struct loading loading = {generation, vm, lead, errors};
-  vm->watch = watch;
-  if (watch) tg_watch_enter(watch, vm, TG_LOAD_BUDGET);
-  tg_vm_begin_load(vm);
-  int rc = lua_cpcall(vm->L, l_load, &loading);
-  tg_vm_end_load(vm);
-  if (watch) tg_watch_leave(watch);
-  vm->watch = NULL;
-  if (rc != 0) {
-    if (!errors->count) tg_load_errors_set_raised(errors, generation->bundle, vm->L, vm->L, NULL);
-    lua_pop(vm->L, 1);
-  }
-  if (!errors->count) return vm;
-  tg_generation_free_vm(vm);
-  return NULL;
-}
 
 static bool start_vm(struct tg_vm *vm, struct tg_starting *starting,
                      struct tg_load_errors *errors) {
@@ -189,7 +74,13 @@ struct tg_vm *tg_generation_new_vm(struct tg_generation *generation, struct tg_h
                                    struct tg_starting *starting, char **error) {
   struct tg_load_errors errors = {0};
   tg_upstream_list_serve(generation, loop);
-  struct tg_vm *vm = load_vm(generation, host, loop, role, index, false, NULL, &errors);
+  struct tg_state_load load = {.generation = generation,
+                               .host = host,
+                               .loop = loop,
+                               .role = role,
+                               .index = index,
+                               .errors = &errors};
+  struct tg_vm *vm = tg_state_load(&load);
   if (vm && !start_vm(vm, starting, &errors)) {
     tg_generation_free_vm(vm);
     vm = NULL;
@@ -278,7 +169,6 @@ static unsigned states_wanted(const struct tg_generation *generation,
 
 static bool add_state(struct tg_generation *generation, const struct tg_build *build,
                       struct tg_vm *vm, struct tg_load_errors *errors) {
-  if (!vm) return false;
   generation->vms[generation->vm_count++] = vm;
   tg_vm_limit_memory(vm, generation->config.settings.limits_state_memory);
   if (!build->start_hooks) return true;
@@ -288,25 +178,44 @@ static bool add_state(struct tg_generation *generation, const struct tg_build *b
   return started;
 }
 
-static bool load_states(struct tg_generation *generation, const struct tg_build *build,
+static void on_configured(void *owner) {
+  struct tg_followers *followers = owner;
+  tg_followers_start(followers, states_wanted(followers->generation, followers->build));
+}
+
+/* All of them, before the first on_start. */
+static struct tg_vm *load_states(struct tg_generation *generation, const struct tg_build *build,
+                                 struct tg_followers *followers, struct tg_load_errors *errors) {
+  struct tg_state_load load = {.generation = generation,
+                               .host = build->host,
+                               .loop = build->loop,
+                               .role = build->loops ? TG_ROLE_LOOP : TG_ROLE_BUILDER,
+                               .lead = true,
+                               .pace = &followers->pace,
+                               .watch = build->watch,
+                               .errors = errors,
+                               .configured = on_configured,
+                               .owner = followers};
+  struct tg_vm *lead = tg_state_load(&load);
+  bool well = lead && tg_tls_list_open(generation, build, errors);
+  if (tg_followers_finish(followers, well, errors) && well) {
+    generation->vms = calloc(followers->wanted, sizeof(struct tg_vm *));
+    if (generation->vms) return lead;
+  }
+  if (lead) tg_generation_free_vm(lead);
+  return NULL;
+}
+
+static bool make_states(struct tg_generation *generation, const struct tg_build *build,
                         struct tg_load_errors *errors) {
-  enum tg_role role = build->loops ? TG_ROLE_LOOP : TG_ROLE_BUILDER;
-  struct tg_vm *lead =
-      load_vm(generation, build->host, build->loop, role, 0, true, build->watch, errors);
-  if (!lead) return false;
-  unsigned wanted = states_wanted(generation, build);
-  generation->vms = calloc(wanted, sizeof(struct tg_vm *));
-  if (!generation->vms || !tg_tls_list_open(generation, build, errors)) {
-    tg_generation_free_vm(lead);
-    return false;
-  }
-  if (!add_state(generation, build, lead, errors)) return false;
-  for (unsigned i = 1; i < wanted; i++) {
-    struct tg_vm *vm =
-        load_vm(generation, build->host, build->loop, role, i, false, build->watch, errors);
-    if (!add_state(generation, build, vm, errors)) return false;
-  }
-  return true;
+  struct tg_followers followers;
+  tg_followers_init(&followers, generation, build);
+  struct tg_vm *lead = load_states(generation, build, &followers, errors);
+  bool well = lead && add_state(generation, build, lead, errors);
+  for (unsigned i = 1; well && i < followers.wanted; i++)
+    well = add_state(generation, build, tg_followers_take(&followers, i), errors);
+  tg_followers_deinit(&followers);
+  return well;
 }
 
 /* What has started is stopped, although it has never served. */
@@ -342,7 +251,7 @@ struct tg_generation *tg_generation_build(const struct tg_build *build,
     return NULL;
   }
   generation->bundle = bundle;
-  if (load_states(generation, build, errors)) return generation;
+  if (make_states(generation, build, errors)) return generation;
   if (!errors->count) tg_load_errors_set_text(errors, "the application could not be started");
   give_up(generation, build);
   return NULL;

@@ -20,6 +20,7 @@
 
 struct tg_generation;
 struct tg_watch;
+struct tg_watchdog;
 
 /* How an address speaks TLS; without certificates it does not. */
 struct tg_tls_spec {
@@ -89,6 +90,7 @@ struct tg_build {
   int loops; /* states to make; -1: as tidegate.lua or the cores say; 0: one, of role builder, for
                 `check` */
   struct tg_watch *watch;         /* of this thread: ends a file that loads for ever; may be NULL */
+  struct tg_watchdog *watchdog;   /* watches threads that help; NULL: they are not watched */
   struct tg_starting *starting;   /* of this thread; may be NULL */
   bool without_files;             /* an application of nothing: `dev` serves its error page on it */
   bool start_hooks;               /* run on_start in each state */

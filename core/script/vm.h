@@ -154,8 +154,8 @@ void tg_vm_serve(struct tg_vm *vm);
  * Between tasks. */
 void tg_vm_relieve(struct tg_vm *vm);
 
-/* While an application is loaded, most of what is allocated stays: the collector begins late. At the
- * end it is as it was, and counts from what the state has then. */
+/* While an application is loaded, most of what is allocated stays: the collector begins late. At
+ * the end it is as it was, and counts from what the state has then. */
 void tg_vm_begin_load(struct tg_vm *vm);
 void tg_vm_end_load(struct tg_vm *vm);
 

@@ -1,7 +1,8 @@
 -- Loads an application into this state: `load_app(files, opts)`.
 --
--- The builder's state calls it with sources: everything is compiled, run and checked, and what is wrong is collected,
--- all of it. The states of loops and workers call it with the bytecode that came out; they do the same without places.
+-- The first state of a generation has the sources: everything is compiled, run and checked, and what is wrong is
+-- collected, all of it. The states of other loops and of workers load the bytecode that came out; they do the same
+-- without places. Some of them do so at the same time, and wait before each step until the first state has done it.
 -- Order: tidegate.lua, so that grants hold; groups from the outermost; route files by their paths.
 
 local caret_place = require("tidegate._pure.lua_text").place
@@ -32,6 +33,19 @@ function Load:add(err)
   if not self.seen[id] then
     self.seen[id] = true
     self.errors[#self.errors + 1] = err
+  end
+end
+
+function Load:before_step()
+  if self.calls.await then
+    self.calls.await()
+  end
+end
+
+-- A file with an error is not told of: nobody else runs it, nor what comes behind it.
+function Load:after_step()
+  if self.calls.done and #self.errors == 0 then
+    self.calls.done()
   end
 end
 
@@ -73,11 +87,11 @@ function Load:compile(file)
       self:add(err)
       return nil, ("%s:%d: %s"):format(err.file, err.line or 1, err.message)
     end
-    self.compiled[file.path] = string.dump(chunk)
+    self.calls.keep(file.index, chunk)
     return chunk
   end
   local problem
-  chunk, problem = loadstring(file.bytecode, "@" .. file.path)
+  chunk, problem = self.calls.load(file.index)
   if not chunk then
     self:add({ message = problem, file = file.path })
     return nil, problem
@@ -149,6 +163,9 @@ function Load:load_templates(files)
   local templates
   if next(files) then
     templates = require("tidegate._core.templates")
+    for _, file in pairs(files) do
+      file.chunk = not file.source and self.calls.load(file.index) or nil
+    end
     local compiled = templates.load(files, function(err)
       if err.offset then
         err.line, err.column = caret_place(files[err.file].source, err.offset)
@@ -157,7 +174,7 @@ function Load:load_templates(files)
       self:add(err)
     end)
     for path, bytecode in pairs(compiled) do
-      self.compiled[path] = bytecode
+      self.calls.keep(files[path].index, bytecode)
     end
   end
   for path, file in pairs(self.by_path) do
@@ -424,17 +441,17 @@ return function(core, grants, sandbox, loader)
     end
   end
 
-  --- @param files { path: string, kind: string, source: string?, bytecode: string? }[]
-  --- @param opts { grants: table? }
-  --- @return table app { routes, site, config, hooks, compiled }
+  --- @param files { path: string, kind: string, index: integer, source: string? }[]
+  --- @param calls table of core/app/state_load.c
+  --- @return table app { routes, site, config, hooks }
   --- @return tidegate.LoadError[] errors empty where all is well
-  return function(files, opts)
+  return function(files, calls)
     local load = setmetatable({
       env = sandbox.env, standard = sandbox.standard, failure = loader.failure, by_path = {}, seen = {}, errors = {},
-      compiled = {}, groups = {}, group_files = {}, routes = {}, keys = keys,
+      calls = calls, groups = {}, group_files = {}, routes = {}, keys = keys,
     }, Load)
     local config_file
-    local route_files, templates = {}, {}
+    local route_files, templates, libraries = {}, {}, {}
     local ordered = {}
     for index, file in ipairs(files) do
       ordered[index] = file
@@ -444,7 +461,7 @@ return function(core, grants, sandbox, loader)
     sandbox.thaw()
     loader.reset()
     for _, given in ipairs(ordered) do
-      local file = { path = given.path, source = given.source, bytecode = given.bytecode }
+      local file = { path = given.path, index = given.index, source = given.source }
       load.by_path[file.path] = file
       if given.kind == "config" then
         config_file = file
@@ -455,19 +472,28 @@ return function(core, grants, sandbox, loader)
       elseif given.kind == "template" then
         templates[file.path] = file
       elseif given.kind == "lib" then
-        loader.set_file(file.path, load:compile(file))
+        libraries[#libraries + 1] = file
       end
+    end
+    load:before_step()
+    for _, file in ipairs(libraries) do
+      loader.set_file(file.path, load:compile(file))
     end
     load:load_templates(templates)
     load.config = load:load_config(config_file, core.load_settings())
     core.secrets, load.config.secrets = load.config.secrets, nil -- for _core/cookies.lua alone
     apply_grants(load.config.grants)
-    apply_grants(opts.grants or {})
+    if calls.configured and #load.errors == 0 then
+      calls.configured(load.config)
+    end
     for _, folder in ipairs(sorted_keys(load.group_files)) do
       load:group(folder)
     end
+    load:after_step()
     for _, file in ipairs(route_files) do
+      load:before_step()
       load:load_routes(file)
+      load:after_step()
     end
     table.sort(load.routes, by_pattern)
     load:check_operation_ids()
@@ -488,7 +514,6 @@ return function(core, grants, sandbox, loader)
       fallback = fallback.new(load.routes, load.groups, load.config.around),
       config = load.config,
       hooks = { on_start = hook(load.config.on_start), on_stop = hook(load.config.on_stop) },
-      compiled = load.compiled,
     }
     return app, load.errors
   end

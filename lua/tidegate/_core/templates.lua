@@ -223,7 +223,7 @@ local function compile_all(files, bad)
 end
 
 --- Takes the files of templates/ in place of what was there.
---- @param files table<string, { source: string?, bytecode: string? }> by path
+--- @param files table<string, { source: string?, chunk: function? }> by path; the chunk is what a bytecode is loaded as
 --- @param bad fun(err: tidegate.LoadError) with `offset` and `stop` in the file in place of line and column
 --- @return table<string, string> compiled bytecode by path, of what had a source
 function M.load(files, bad)
@@ -238,7 +238,7 @@ function M.load(files, bad)
     if file.source then
       sources[path] = file
     else
-      made[path] = loadstring(file.bytecode, "@" .. path)()
+      made[path] = file.chunk()
     end
   end
   for path, compiled in pairs(next(sources) and compile_all(sources, bad) or {}) do

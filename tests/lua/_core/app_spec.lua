@@ -2,20 +2,31 @@
 local fake = require("fake_core")
 
 local boot, app, errors
+local bytecodes -- path -> what the load gave to keep
+local steps -- the paths that were compiled before each step that was told
 
 local function kind_of(path)
   return path == "tidegate.lua" and "config" or path:find("^lib/") and "lib" or path:find("_group%.lua$") and "group"
     or "route"
 end
 
--- Loads files given as path -> source.
+-- Loads files given as path -> source, as the first state of a generation does.
 local function load(sources, over)
-  local files = {}
+  local files, so_far = {}, {}
   for path, source in pairs(sources) do
-    files[#files + 1] = { path = path, kind = kind_of(path), source = source }
+    files[#files + 1] = { path = path, kind = kind_of(path), index = #files + 1, source = source }
   end
+  bytecodes, steps = {}, {}
   boot = fake.boot(over)
-  app, errors = boot.load_app(files)
+  app, errors = boot.load_app(files, {
+    keep = function(index, chunk)
+      bytecodes[files[index].path] = string.dump(chunk)
+      so_far[#so_far + 1] = files[index].path
+    end,
+    done = function()
+      steps[#steps + 1] = table.concat(so_far, " ")
+    end,
+  })
   return app, errors
 end
 
@@ -85,19 +96,47 @@ describe("load_app", function()
     })
   end)
 
-  it("loads the same from the bytecode that it returned", function()
+  it("tells each step that went well, with the bytecode of it", function()
+    load({
+      ["routes/a.lua"] = "return function() end",
+      ["routes/b.lua"] = "return function() end",
+      ["routes/_group.lua"] = "return {}",
+      ["lib/l.lua"] = "return {}",
+    })
+    assert.same({
+      "lib/l.lua routes/_group.lua",
+      "lib/l.lua routes/_group.lua routes/a.lua",
+      "lib/l.lua routes/_group.lua routes/a.lua routes/b.lua",
+    }, steps)
+    load({
+      ["routes/a.lua"] = "return function() end",
+      ["routes/b.lua"] = "error('no')",
+      ["routes/c.lua"] = "return function() end",
+    })
+    assert.same({ "", "routes/a.lua" }, steps)
+  end)
+
+  it("loads the same from the bytecode that it gave to keep", function()
     load({
       ["routes/a.lua"] = "local u = require 'users' return { ['GET /'] = function() return u.n end }",
       ["lib/users.lua"] = "return { n = 8 }",
       ["tidegate.lua"] = "return { limits = { body = 9 } }",
     })
-    local files = {}
-    for path, bytecode in pairs(app.compiled) do
-      files[#files + 1] = { path = path, kind = kind_of(path), bytecode = bytecode }
+    local files, waits = {}, 0
+    for path in pairs(bytecodes) do
+      files[#files + 1] = { path = path, kind = kind_of(path), index = #files + 1 }
     end
     boot = fake.boot()
-    app, errors = boot.load_app(files)
+    app, errors = boot.load_app(files, {
+      load = function(index)
+        return loadstring(bytecodes[files[index].path], "@" .. files[index].path)
+      end,
+      await = function()
+        waits = waits + 1
+      end,
+    })
     assert.same({}, errors)
+    assert.equal(2, waits)
     assert.equal(8, route("GET /a").run())
     assert.equal(9, app.config.settings["limits.body"])
   end)

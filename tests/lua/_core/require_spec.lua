@@ -9,7 +9,7 @@ local function start(libs, over)
     files[#files + 1] = { path = path, kind = "lib", source = source }
   end
   boot, control = fake.boot(over)
-  local _, errors = boot.load_app(files)
+  local _, errors = boot.load_app(files, { keep = function() end })
   assert.equal(0, #errors)
 end
 
