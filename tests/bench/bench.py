@@ -196,7 +196,7 @@ class Bench:
         else:
             self.make_certificate(app)
         (app / "tidegate.lua").write_text(
-            'return { log = { access = "off" }, listen = { "127.0.0.1:%d", { "127.0.0.1:%d", '
+            'return { grants = { ffi = true }, log = { access = "off" }, listen = { "127.0.0.1:%d", { "127.0.0.1:%d", '
             'tls = { cert = "server.pem", key = "server.key" } } } }' % (port, tls_port))
         server = Process("tidegate", [self.options.binary, "run", "--dir", app, "--loops", 1,
                                       "--pid-file", self.work / f"tidegate-{port}.pid"], port)
