@@ -9,11 +9,12 @@
 
 #include "await/tls_settings.h"
 #include "base/check.h"
+#include "http/forward_fields.h"
 #include "net/tls_context.h"
 #include "script/error.h"
 #include "script/module.h"
 
-/// For http.lua: the functions `start`, `ended`, `close`, `open`, `tls` of outbound calls.
+/// For http.lua: the functions `start`, `ended`, `close`, `open`, `trailer`, `tls` of outbound calls.
 TG_AWAITABLE(http_call)
 
 #define FIELDS_MAX 256
@@ -216,9 +217,9 @@ static void read_origin(lua_State *L, struct tg_http_call *http) {
   lua_pop(L, 1);
 }
 
-/* A list of names and values by turns. */
-static void read_fields(lua_State *L, struct tg_http_call *http) {
-  raw_field(L, "fields");  // spec .. fields
+/* The list on top, of names and values by turns, is copied and popped. */
+static size_t read_fields(lua_State *L, struct tg_http_call *http,
+                          const struct tg_response_field **out) {  // .. list -> ..
   size_t count = lua_objlen(L, -1) / 2;
   if (count > FIELDS_MAX)
     tg_error_throw(L, "bad_header", "%s: more than %d header fields", http->label, FIELDS_MAX);
@@ -226,8 +227,8 @@ static void read_fields(lua_State *L, struct tg_http_call *http) {
   if (!fields) tg_error_throw(L, "out_of_memory", "tg.http: no memory");
   for (size_t i = 0; i < count; i++) {
     struct tg_slice name, value;
-    lua_rawgeti(L, -1, (int)(2 * i + 1));  // spec .. fields name
-    lua_rawgeti(L, -2, (int)(2 * i + 2));  // spec .. fields name value
+    lua_rawgeti(L, -1, (int)(2 * i + 1));  // .. list name
+    lua_rawgeti(L, -2, (int)(2 * i + 2));  // .. list name value
     name.ptr = luaL_checklstring(L, -2, &name.len);
     value.ptr = luaL_checklstring(L, -1, &value.len);
     fields[i].name = copy(L, http, name);
@@ -235,8 +236,8 @@ static void read_fields(lua_State *L, struct tg_http_call *http) {
     lua_pop(L, 2);
   }
   lua_pop(L, 1);
-  http->request.fields = fields;
-  http->request.field_count = count;
+  *out = fields;
+  return count;
 }
 
 /* A body that is a string is kept alive by the userdata, whose environment it is put into. */
@@ -273,7 +274,8 @@ static void read_request(lua_State *L, struct tg_http_call *http) {
       .idempotent = read_flag(L, "idempotent"),
       .arena = &http->arena,
   };
-  read_fields(L, http);
+  raw_field(L, "fields");  // spec object fields
+  http->request.field_count = read_fields(L, http, &http->request.fields);
   read_body(L, http);
   http->limits = (struct tg_call_limits){
       .connect = read_seconds(L, "connect"),
@@ -347,11 +349,14 @@ static int l_start(lua_State *L) {
   return 1;
 }
 
-/* ended(call): all of a streamed body was written. */
+/* ended(call, trailers or nil): all of a streamed body was written. */
 static int l_ended(lua_State *L) {
-  struct tg_http_object *object = tg_http_check(L, 1);
-  struct tg_http_feed *feed = object->http ? &object->http->feed : NULL;
-  if (!feed) return 0;
+  struct tg_http_call *http = tg_http_check(L, 1)->http;
+  if (!http) return 0;
+  struct tg_http_feed *feed = &http->feed;
+  lua_settop(L, 2);
+  if (lua_istable(L, 2))
+    http->request.trailer_count = read_fields(L, http, &http->request.trailers);
   tg_source_cb done = feed->done;
   feed->ended = true;
   feed->done = NULL;
@@ -370,10 +375,18 @@ static int l_open(lua_State *L) {
   return 1;
 }
 
+/* trailer(name): may a field of this name follow a body (RFC 9110 section 6.5.1)? */
+static int l_trailer(lua_State *L) {
+  struct tg_slice name;
+  name.ptr = luaL_checklstring(L, 1, &name.len);
+  lua_pushboolean(L, tg_forward_trailer(name));
+  return 1;
+}
+
 int tg_await_http_call(lua_State *L) {
-  static const luaL_Reg functions[] = {{"start", l_start},           {"ended", l_ended},
-                                       {"close", l_close},           {"open", l_open},
-                                       {"tls", tg_tls_settings_new}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"start", l_start},     {"ended", l_ended},           {"close", l_close}, {"open", l_open},
+      {"trailer", l_trailer}, {"tls", tg_tls_settings_new}, {NULL, NULL}};
   luaL_newmetatable(L, TG_HTTP_CALL_OBJECT);  // meta
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");

@@ -34,8 +34,10 @@ struct tg_call_request {
   /* Or one that streams, of `length` bytes or TG_LENGTH_CHUNKED. Neither: no body. */
   struct tg_source *source;
   uint64_t length;
-  /* Whose trailers follow a source in chunks, as far as they may (http/forward_fields.h); NULL:
-   * nobody's. They are there when the source has ended. */
+  /* What follows a source in chunks, there when it has ended: fields of our own, or the trailers of
+   * a request, as far as they may (http/forward_fields.h). NULL: none. */
+  const struct tg_response_field *trailers;
+  size_t trailer_count;
   const struct tg_request *trailers_of;
   const struct tg_forward_rules *trailer_rules;
   bool takes_trailers;    /* writes TE: trailers */

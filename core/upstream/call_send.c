@@ -135,12 +135,12 @@ void tg_call_sink_init(struct tg_sink *sink) {
 static tg_status append_end(struct tg_call *call) {
   const struct tg_call_request *request = call->request;
   const struct tg_request *from = request->trailers_of;
-  struct tg_response_field *trailers = NULL;
-  size_t count = 0;
-  if (from)
-    count = tg_forward_trailers(request->arena, from->trailers, from->trailer_count,
-                                request->trailer_rules, &trailers);
-  return tg_response_write_end(tg_stream_out(&call->link->stream), trailers, count);
+  struct tg_buffer *out = tg_stream_out(&call->link->stream);
+  if (!from) return tg_response_write_end(out, request->trailers, request->trailer_count);
+  struct tg_response_field *trailers;
+  size_t count = tg_forward_trailers(request->arena, from->trailers, from->trailer_count,
+                                     request->trailer_rules, &trailers);
+  return tg_response_write_end(out, trailers, count);
 }
 
 static void on_uploaded(struct tg_relay *relay, tg_status status) {

@@ -19,7 +19,7 @@ class Asked:
         self.line = lines[0]
         self.method, self.target, _ = lines[0].split(" ", 2)
         self.fields = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:] if line]
-        self.connection, self.body = connection, b""
+        self.connection, self.body, self.trailers = connection, b"", []
 
     def all(self, name):
         return [value for key, value in self.fields if key.lower() == name.lower()]
@@ -156,8 +156,8 @@ class Reader:
             while True:
                 size = int(self.line().split(b";")[0], 16)
                 if size == 0:
-                    while self.line():
-                        pass
+                    while line := self.line().decode("latin-1"):
+                        asked.trailers.append(tuple(part.strip() for part in line.split(":", 1)))
                     return out
                 out += self.exactly(size)
                 assert self.exactly(2) == b"\r\n"

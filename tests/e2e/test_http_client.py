@@ -695,6 +695,57 @@ def test_trailers(folder):
         assert out == ["nil\tabc\t7\t7"] * 2 and backend.connections == 1
 
 
+def test_trailers_of_a_request(folder):
+    """A table is announced; a function is asked after the last piece, and may have nothing to say."""
+    with Backend(lambda asked, sock: answer("ok")) as backend:
+        out = run(folder, backend, """
+          local function pieces()
+            local left = { "ab", "c" }
+            return function() return table.remove(left, 1) end
+          end
+          http.post(BASE, { body = pieces(), trailers = { ["X-Sum"] = 7, ["X-More"] = { "a", "b" } } }):close()
+          local seen = {}
+          local body = pieces()
+          http.post(BASE, { body = function() local piece = body() seen[#seen + 1] = tostring(piece) return piece end,
+            trailers = function() return { ["X-Seen"] = table.concat(seen, " ") } end }):close()
+          http.post(BASE, { body = pieces(), trailers = function() end }):close()
+          print("done")
+        """)
+        assert out == ["done"]
+        assert [asked.body for asked in backend.asked] == [b"abc"] * 3
+        assert [asked.trailers for asked in backend.asked] == [
+            [("X-More", "a"), ("X-More", "b"), ("X-Sum", "7")], [("X-Seen", "ab c nil")], []]
+        assert [asked.header("trailer") for asked in backend.asked] == ["X-More, X-Sum", None, None]
+
+
+def test_trailers_of_a_request_that_cannot_be(folder):
+    with Backend(lambda asked, sock: answer("ok")) as backend:
+        out = run(folder, backend, r"""
+          local function once()
+            local left = { "abc" }
+            return function() return table.remove(left, 1) end
+          end
+          for _, opts in ipairs({
+            { body = "abc", trailers = {} }, { trailers = {} }, { body = once(), length = 3, trailers = {} },
+            { body = once(), trailers = { authorization = "x" } }, { body = once(), trailers = { ["x y"] = 1 } },
+            { body = once(), trailers = { x = "a\nb" } },
+          }) do
+            print(tostring(fails(http.post, BASE, opts)))
+          end
+          print(fails(http.post, BASE, { body = once(), trailers = function() return { ["Content-Length"] = 3 } end }).code)
+          print(fails(http.post, BASE, { body = once(), trailers = function() return 3 end }))
+          print(fails(http.post, BASE, { body = once(), trailers = function() error("no sum") end }))
+        """)
+        where = "tg.http.post: trailers go with a body that is a function or has chunks, without length"
+        assert all(line.endswith(where) for line in out[:3])
+        assert out[3].endswith("the header 'authorization' has to stand before the body, not in its trailers")
+        assert out[4].endswith("the header 'x y' cannot be sent")
+        assert out[5].endswith("the value of 'x' has a control character")
+        assert out[6] == "bad_header" and "a table of fields expected, got number" in out[7] and "no sum" in out[8]
+        until(lambda: backend.open == 0)
+        assert not any(asked.body for asked in backend.asked)  # which is set where it came whole
+
+
 def test_a_body_until_close_and_none_at_all(folder):
     def reply(asked, sock):
         if asked.target == "/close":

@@ -4,11 +4,13 @@ local arguments = require "tidegate._core.arguments"
 local client_tls = require "tidegate._core.client_tls"
 local core = require "tidegate._core.core"
 local retries = require "tidegate._pure.http_retry"
+local sorted_keys = require "tidegate._pure.sorted_keys"
 local urls = require "tidegate._pure.http_url"
 
 local M = {}
 
 local misuse = arguments.misuse
+local may_trail = require("tidegate")._ops.http_call().trailer
 local any = "nil|boolean|number|string|table|cdata|userdata"
 
 -- What both say.
@@ -26,7 +28,8 @@ end
 
 local of_request = with_shared({
   query = "table", json = any, form = "table", files = "table", body = "string|function|table|userdata",
-  length = "number", cookies = "table", expect = "boolean", idempotent = "boolean", method = "string", url = "string",
+  length = "number", trailers = "table|function", cookies = "table", expect = "boolean", idempotent = "boolean",
+  method = "string", url = "string",
 })
 
 local of_client = with_shared({ base = "string", cookies = "boolean", limit = "number", per_host = "number",
@@ -215,6 +218,31 @@ local function check_bodies(what, opts)
     misuse(what .. ": length goes with a body that is a function or has chunks")
   end
   read_bytes(what, "length", opts.length)
+  if opts.trailers and (opts.body == nil or type(opts.body) == "string" or opts.length) then
+    misuse(what .. ": trailers go with a body that is a function or has chunks, without length")
+  end
+end
+
+--- Trailers as names and values by turns.
+--- @param what string the call
+--- @param trailers any a table of fields
+--- @return table list
+function M.trailers(what, trailers)
+  if type(trailers) ~= "table" then
+    misuse(what .. ": trailers: a table of fields expected, got " .. type(trailers))
+  end
+  local list, fields = {}, read_headers(what, {}, trailers)
+  for _, key in ipairs(sorted_keys(fields)) do
+    local field = fields[key]
+    if not may_trail(key) then
+      core.error_throw("bad_header", ("%s: the header '%s' has to stand before the body, not in its trailers"):format(
+        what, field and field[1] or key))
+    end
+    for _, value in ipairs(field and (type(field[2]) == "table" and field[2] or { field[2] }) or {}) do
+      list[#list + 1], list[#list + 2] = field[1], tostring(value)
+    end
+  end
+  return list
 end
 
 --- What a request is made of, over what its client says.

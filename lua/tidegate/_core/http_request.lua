@@ -37,6 +37,22 @@ local function pieces_of(what, body)
   return chunks(body)
 end
 
+-- Those that are known are announced (RFC 9110 section 6.6.2); those that a function makes, by who knows their names.
+local function add_trailers(what, request, trailers)
+  request.trailers = trailers
+  if type(trailers) ~= "table" then
+    return
+  end
+  request.trailers = options.trailers(what, trailers)
+  local names = {}
+  for i = 1, #request.trailers, 2 do
+    names[#names + 1] = request.trailers[i] ~= request.trailers[i - 2] and request.trailers[i] or nil
+  end
+  if request.fields.trailer == nil and #names > 0 then
+    request.fields.trailer = { "Trailer", table.concat(names, ", ") }
+  end
+end
+
 local function add_body(what, request, opts)
   local kind
   if opts.files then
@@ -49,6 +65,7 @@ local function add_body(what, request, opts)
     request.body = opts.body
   elseif opts.body ~= nil then
     request.pieces, request.length = pieces_of(what, opts.body), opts.length
+    add_trailers(what, request, opts.trailers)
   end
   if kind and request.fields["content-type"] == nil then
     request.fields["content-type"] = { "Content-Type", kind }
@@ -206,7 +223,12 @@ local function feed(call, request)
       return
     end
   end
-  plain.ended(call)
+  local trailers = request.trailers
+  if type(trailers) == "function" then
+    trailers = trailers()
+    trailers = trailers ~= nil and options.trailers(M.label(request), trailers) or nil
+  end
+  plain.ended(call, trailers)
 end
 
 local function keep(err)

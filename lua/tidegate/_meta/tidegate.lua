@@ -192,6 +192,8 @@ local tg = {}
 ---@field body? string|function|table the body as it stands; a function that returns the next piece, nil at the end; or
 ---   what has `chunks`: `req`, another response, a stream
 ---@field length? integer bytes of a body that comes in pieces; without it they are sent chunked
+---@field trailers? table<string, any>|fun(): table<string, any>|nil fields that follow a body in pieces without
+---   `length`; a function is asked for them after the last piece
 ---@field auth? string[] {user, password}
 ---@field bearer? string a token
 ---@field cookies? table<string, any> are sent besides those of the client
