@@ -1,4 +1,4 @@
--- Loads an application into this state: `load_app(files, opts)`.
+-- Loads an application into this state: `load_app(files, calls)`.
 --
 -- The first state of a generation has the sources: everything is compiled, run and checked, and what is wrong is
 -- collected, all of it. The states of other loops and of workers load the bytecode that came out; they do the same
@@ -9,6 +9,7 @@ local caret_place = require("tidegate._pure.lua_text").place
 local compile = require("tidegate._core.compile")
 local config_check = require("tidegate._pure.config")
 local fallback = require("tidegate._core.fallback")
+local Load = require("tidegate._core.load")
 local openapi_routes = require("tidegate._core.openapi_routes")
 local proxy_spec = require("tidegate._pure.proxy_spec")
 local route_key = require("tidegate._pure.route_key")
@@ -24,111 +25,13 @@ local function by_path(a, b)
   return a.path < b.path
 end
 
--- One load: what is known of the files, and what was found wrong.
-local Load = {}
-Load.__index = Load
-
-function Load:add(err)
-  local id = ("%s:%s:%s"):format(tostring(err.file), tostring(err.line), err.message)
-  if not self.seen[id] then
-    self.seen[id] = true
-    self.errors[#self.errors + 1] = err
-  end
-end
-
-function Load:before_step()
-  if self.calls.await then
-    self.calls.await()
-  end
-end
-
--- A file with an error is not told of: nobody else runs it, nor what comes behind it.
-function Load:after_step()
-  if self.calls.done and #self.errors == 0 then
-    self.calls.done()
-  end
-end
-
-function Load:source_of(path)
-  local file = self.by_path[path]
-  return file and file.source
-end
-
--- Line, column and end column of a key, as fields of `out`. Of no use where only bytecode is there.
-function Load:locate(file, keys, out)
-  local offset, stop
-  if keys and file.source then
-    offset, stop = self.keys.lookup(file.source, keys)
-  end
-  if offset then
-    out.line, out.column = caret_place(file.source, offset)
-    out.end_column = out.column + stop - offset
-  end
-  return offset ~= nil
-end
-
--- The `bad` of one file: an error at a key, or at the file's last return.
-function Load:reporter(file)
-  return function(message, keys, note)
-    local err = { message = message, file = file.path, note = note }
-    if not self:locate(file, keys, err) and file.source then
-      err.line = compile.last_return(file.source)
-      compile.mark_line(err, file.source)
-    end
-    self:add(err)
-  end
-end
-
-function Load:compile(file)
-  local chunk, err
-  if file.source then
-    chunk, err = compile.text(file.source, file.path, self.env, self.standard, self.keys)
-    if err then
-      self:add(err)
-      return nil, ("%s:%d: %s"):format(err.file, err.line or 1, err.message)
-    end
-    self.calls.keep(file.index, chunk)
-    return chunk
-  end
-  local problem
-  chunk, problem = self.calls.load(file.index)
-  if not chunk then
-    self:add({ message = problem, file = file.path })
-    return nil, problem
-  end
-  return setfenv(chunk, self.env)
-end
-
--- Runs a file; its value, or nil with `false`.
-function Load:run(file)
-  local chunk = self:compile(file)
-  if not chunk then
-    return nil, false
-  end
-  local ok, value = compile.run(self.failure, function(path)
-    return self:source_of(path)
-  end, file.path, chunk)
-  if not ok then
-    self:add(value)
-    return nil, false
-  end
-  self:report_doubles(file)
-  return value, true
-end
-
-function Load:report_doubles(file)
-  for _, double in ipairs(file.source and self.keys.doubles(file.source) or {}) do
-    local err = { message = ("'%s' is written twice in one table"):format(double.name), file = file.path }
-    err.line, err.column = caret_place(file.source, double.offset)
-    err.end_column = err.column + double.stop - double.offset
-    err.note = ("first at line %d"):format((caret_place(file.source, double.first)))
-    self:add(err)
-  end
-end
+-- A load that knows what the files of an application are.
+local App = setmetatable({}, { __index = Load })
+App.__index = App
 
 -- --- tidegate.lua --------------------------------------------------------------------------------------------------
 
-function Load:load_config(file, settings)
+function App:load_config(file, settings)
   if not file then
     return config_check.empty()
   end
@@ -147,7 +50,7 @@ end
 -- --- templates -----------------------------------------------------------------------------------------------------
 
 -- Names of templates that a file gives as literals.
-function Load:check_names(file, templates)
+function App:check_names(file, templates)
   for _, row in ipairs(require("tidegate._pure.template_lexer").names(file.source)) do
     local problem = templates.problem(row.name)
     if problem then
@@ -159,7 +62,7 @@ function Load:check_names(file, templates)
   end
 end
 
-function Load:load_templates(files)
+function App:load_templates(files)
   local templates
   if next(files) then
     templates = require("tidegate._core.templates")
@@ -186,7 +89,7 @@ end
 
 -- --- groups and specs ----------------------------------------------------------------------------------------------
 
-function Load:upstream_names()
+function App:upstream_names()
   if not self.names then
     self.names = {}
     for _, group in ipairs(self.config.upstreams) do
@@ -197,7 +100,7 @@ function Load:upstream_names()
 end
 
 -- Adds the keys of `own` to a copy of what is inherited. `prefix` are the keys under which they stand in the file.
-function Load:merge(inherited, own, prefix, bad, extra)
+function App:merge(inherited, own, prefix, bad, extra)
   local spec = {}
   for key, value in pairs(inherited.spec) do
     spec[key] = value
@@ -225,7 +128,7 @@ function Load:merge(inherited, own, prefix, bad, extra)
   return spec
 end
 
-function Load:read_locks(file, lock, spec, locks, bad)
+function App:read_locks(file, lock, spec, locks, bad)
   if type(lock) ~= "table" then
     return bad("lock must be a list of keys, not " .. spec_check.shown(lock), { "lock" })
   end
@@ -243,7 +146,7 @@ function Load:read_locks(file, lock, spec, locks, bad)
 end
 
 -- What a folder's files inherit.
-function Load:group(folder)
+function App:group(folder)
   local known = self.groups[folder]
   if known then
     return known
@@ -283,7 +186,7 @@ end
 -- --- route files ---------------------------------------------------------------------------------------------------
 
 -- A route without a handler: what `proxy` names answers it. True where that is well.
-function Load:add_proxy(route, item, bad)
+function App:add_proxy(route, item, bad)
   local spec = route.spec
   if spec.proxy == nil and item.spec.proxy ~= nil then
     return false -- what is wrong with it was told
@@ -308,7 +211,7 @@ function Load:add_proxy(route, item, bad)
   return true
 end
 
-function Load:add_route(file, prefix, item, inherited, bad)
+function App:add_route(file, prefix, item, inherited, bad)
   local keys = { item.key }
   local parsed, problem = route_key.parse(item.key)
   local pattern = parsed and route_key.join(prefix, parsed.path)
@@ -357,7 +260,7 @@ function Load:add_route(file, prefix, item, inherited, bad)
   self.routes[#self.routes + 1] = route
 end
 
-function Load:load_routes(file)
+function App:load_routes(file)
   local folder = file.path:match("^(.*)/[^/]*$") or ""
   local inherited = self:group(folder)
   local value, ok = self:run(file)
@@ -380,7 +283,7 @@ function Load:load_routes(file)
 end
 
 -- Each operation of the OpenAPI document has an id of its own.
-function Load:check_operation_ids()
+function App:check_operation_ids()
   local seen = {}
   for _, route in ipairs(self.routes) do
     local id = route.spec.operation_id
@@ -417,7 +320,7 @@ end
 --- @param grants table filled in from tidegate.lua
 --- @param sandbox table
 --- @param loader table
---- @return fun(files: table[], opts: table): table, table[] load_app
+--- @return fun(files: table[], calls: table): table, table[] load_app
 return function(core, grants, sandbox, loader)
   local keys = core.open("key_scan")
 
@@ -449,7 +352,7 @@ return function(core, grants, sandbox, loader)
     local load = setmetatable({
       env = sandbox.env, standard = sandbox.standard, failure = loader.failure, by_path = {}, seen = {}, errors = {},
       calls = calls, groups = {}, group_files = {}, routes = {}, keys = keys,
-    }, Load)
+    }, App)
     local config_file
     local route_files, templates, libraries = {}, {}, {}
     local ordered = {}
