@@ -8,6 +8,7 @@
 #include "app/watchdog.h"
 #include "base/check.h"
 #include "loop/thread.h"
+#include "net/tls_clients.h"
 #include "script/watch.h"
 
 struct job {
@@ -61,6 +62,14 @@ static void on_cancel(struct tg_letter *letter) {
   look_for_cancel(TG_CONTAINER(letter, struct tg_builder, cancel));
 }
 
+/* The first call by https would read the system's certificates on its loop, which takes as long as
+ * some hundred requests. Who writes such a URL will make one. */
+static struct tg_tls_clients *clients_to_prepare(const struct job *job) {
+  const struct tg_generation *generation = job->generation;
+  if (!generation || !tg_bundle_mentions(generation->bundle, TG_SLICE("https://"))) return NULL;
+  return job->build.host->tls_clients;
+}
+
 static void build(struct tg_builder *builder, struct job *job) {
   uint64_t begun = tg_clock_now();
   builder->building = job->build.number;
@@ -74,7 +83,11 @@ static void build(struct tg_builder *builder, struct job *job) {
   builder->building = 0;
   job->took = tg_clock_now() - begun;
   job->letter.open = on_built;
-  if (tg_mailbox_post(&job->to->mailbox, &job->letter) == TG_OK) return;
+  struct tg_tls_clients *clients = clients_to_prepare(job);
+  if (tg_mailbox_post(&job->to->mailbox, &job->letter) == TG_OK) { /* it is not ours any more */
+    if (clients) tg_tls_clients_prepare(clients);
+    return;
+  }
   /* Nobody is there any more: the process is ending. */
   if (job->generation) {
     for (unsigned i = 0; i < job->generation->vm_count; i++)

@@ -211,6 +211,14 @@ static int compare_path(const void *key, const void *row) {
   return path->len < len ? -1 : path->len > len;
 }
 
+bool tg_bundle_mentions(const struct tg_bundle *bundle, struct tg_slice text) {
+  for (size_t i = 0; i < bundle->count; i++) {
+    struct tg_slice source = bundle->files[i].source;
+    if (source.len && memmem(source.ptr, source.len, text.ptr, text.len)) return true;
+  }
+  return false;
+}
+
 struct tg_bundle_file *tg_bundle_find(struct tg_bundle *bundle, struct tg_slice path) {
   if (!bundle->count || !path.len) return NULL;
   return bsearch(&path, bundle->files, bundle->count, sizeof *bundle->files, compare_path);

@@ -54,6 +54,9 @@ TG_MUST_CHECK tg_status tg_bundle_empty(const char *dir, struct tg_bundle **out)
 void tg_bundle_free(struct tg_bundle *bundle);
 void tg_bundle_faults_free(struct tg_bundle_fault *faults, size_t count);
 
+/* Does a source hold this text? */
+bool tg_bundle_mentions(const struct tg_bundle *bundle, struct tg_slice text);
+
 struct tg_bundle_file *tg_bundle_find(struct tg_bundle *bundle, struct tg_slice path);
 
 /* The hash alone (the same value as bundle->hash), without keeping contents; for the watcher. */

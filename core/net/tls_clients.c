@@ -163,3 +163,12 @@ tg_status tg_tls_clients_get(struct tg_tls_clients *clients,
   pthread_mutex_unlock(&clients->lock);
   return status;
 }
+
+/* What is wrong with them is told to who asks for them. */
+void tg_tls_clients_prepare(struct tg_tls_clients *clients) {
+  const struct tg_tls_client_options options = {.verify = true};
+  struct tg_tls_context *context;
+  char why[TG_TLS_WHY];
+  if (tg_tls_clients_get(clients, &options, why, sizeof why, &context) == TG_OK)
+    tg_tls_context_release(context);
+}

@@ -19,4 +19,8 @@ TG_MUST_CHECK tg_status tg_tls_clients_get(struct tg_tls_clients *clients,
                                            const struct tg_tls_client_options *options, char *why,
                                            size_t why_size, struct tg_tls_context **context);
 
+/* Reads the system's certificates, unless that was done: for a thread that may wait, before a loop
+ * needs them. */
+void tg_tls_clients_prepare(struct tg_tls_clients *clients);
+
 #endif

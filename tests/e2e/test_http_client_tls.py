@@ -1,5 +1,7 @@
 """tg.http over TLS: whom it believes, what it says of itself, and that connections are used again. The other side is
 nginx with certificates that openssl makes."""
+import contextlib
+import os
 import socket
 import subprocess
 import tempfile
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backends import Backend, Nginx, Reader
-from harness import Server, command
+from harness import Server, command, until
 
 
 PRELUDE = """
@@ -86,6 +88,29 @@ def test_C1_129_verified_and_kept(folder):
           print(said(tg.http.get, "https://127.0.0.1:{nginx.port}/"):match("^%S+ %S+"))
         """, env={"SSL_CERT_FILE": str(folder / "ca.pem")})
     assert out == ["200 1 localhost . ", "200 2 localhost . ", "200 3 localhost . ", "200 1"]
+
+
+def test_the_systems_certificates_are_read_beside_the_loops(folder):
+    """They lie in a pipe here, so that who reads them has to wait. That is nobody who serves."""
+    pipe = folder / "system.pem"
+    os.mkfifo(pipe)
+
+    def opened():
+        with contextlib.suppress(OSError):
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # there is no way in until somebody reads
+
+    with secure(folder, "good") as nginx, Server({"routes/index.lua": f"""
+      local tg = require "tidegate"
+      return {{
+        ["GET /"] = function() return "here" end,
+        ["GET /there"] = function() return (tg.http.get("https://localhost:{nginx.port}/"):text():match("^%S+")) end,
+      }}
+    """}, env={"SSL_CERT_FILE": str(pipe)}) as server:
+        way_in = until(opened)
+        assert [server.ask("/").body for _ in range(4)] == [b"here"] * 4
+        os.write(way_in, (folder / "ca.pem").read_bytes())
+        os.close(way_in)
+        assert server.ask("/there").body == b"1"
 
 
 def test_129_who_is_not_believed(folder):
