@@ -72,7 +72,8 @@ static struct tg_generation *build_first(struct tg_process *process, bool withou
   build.without_files = without_files;
   build.loops = process->options->loops > 0 ? process->options->loops : -1;
   tg_builder_build(process->builder, &build, &process->control, on_first_built, &first);
-  if (!without_files) tg_pool_start(process->pool_is_sized); /* while the builder is busy */
+  if (!without_files && !process->options->user)
+    tg_pool_start(process->pool_is_sized); /* while the builder is busy */
   /* The mailbox keeps the loop alive until the answer is there. */
   tg_loop_run(&process->control);
   return first.generation;
@@ -287,6 +288,9 @@ static int lower_rights(const struct tg_process *process) {
 }
 
 static int boot(struct tg_process *process) {
+  /* Threads that are there lose all of root's rights; those begun later would have what main keeps
+   * for its listeners. */
+  if (process->options->user) tg_pool_start(process->pool_is_sized);
   int failed = lower_rights(process);
   if (failed) return failed;
   struct tg_generation *generation = build_first(process, false);

@@ -686,7 +686,7 @@ def test_what_is_wrong_with_files(ca, tmp_path, tls, said):
 # --- Debian's testssl.sh -------------------------------------------------------------------------------------------------------
 
 
-def testssl(server, ca, folder, parts):
+def weaknesses(server, ca, folder, parts):
     """What it finds, of parts that run at the same time."""
     running, found = [], []
     try:
@@ -715,7 +715,7 @@ def above_low(found):
 def test_testssl(ca, tmp_path):
     """Protocols, ciphers, forward secrecy and all vulnerabilities: nothing above LOW. (The certificate is the test's own.)"""
     with SecureServer({"tidegate.lua": listen(tls_of(ca)), "routes/index.lua": APP}) as server:
-        found = testssl(server, ca, tmp_path, (("--protocols", "--std"), ("--fs",), ("--vulnerable",)))
+        found = weaknesses(server, ca, tmp_path, (("--protocols", "--std"), ("--fs",), ("--vulnerable",)))
         alive(server, ca)
     assert not above_low(found)
     said = {row["id"] for row in found if row["severity"] == "OK"}
@@ -732,7 +732,7 @@ def test_testssl_with_rsa(ca, tmp_path):
     """What another key changes: defaults, protocols, and the weaknesses of RSA and of short parameters."""
     ca.server("long", "a.example", "localhost", "127.0.0.1", rsa=True, days=90)
     with SecureServer({"tidegate.lua": listen(tls_of(ca, "long")), "routes/index.lua": APP}) as server:
-        found = testssl(server, ca, tmp_path, (("--server-defaults",), ("--protocols", "--robot", "--drown", "--freak", "--logjam")))
+        found = weaknesses(server, ca, tmp_path, (("--server-defaults",), ("--protocols", "--robot", "--drown", "--freak", "--logjam")))
         alive(server, ca)
     assert above_low(found) <= OF_THE_CERTIFICATE, [row for row in found if row["id"] in above_low(found)]
     said = {row["id"] for row in found if row["severity"] == "OK"}
