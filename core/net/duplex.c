@@ -252,7 +252,8 @@ void tg_duplex_take(struct tg_duplex *duplex, struct tg_duplex_read *read) {
 
 size_t tg_duplex_queued(const struct tg_duplex *duplex) {
   size_t flying = duplex->in_flight ? uv_stream_get_write_queue_size(&duplex->uv.stream) : 0;
-  return tg_buffer_size(&duplex->out) + flying;
+  size_t held = duplex->tls ? tg_buffer_size(&duplex->tls->held) : 0;
+  return tg_buffer_size(&duplex->out) + flying + held;
 }
 
 /* A pipe has no sides: it ends when its descriptor goes, whose number libuv keeps. */
@@ -266,9 +267,9 @@ static void on_shut(uv_shutdown_t *req, int status) {
   close(null);
 }
 
-static void finish_writing(struct tg_duplex *duplex) {
+void tg_duplex_finish_writing(struct tg_duplex *duplex) {
   /* a failure means that the other side has gone, which reading will say */
-  if (duplex->shut && !duplex->broken)
+  if (duplex->shut && !duplex->broken && !tg_duplex_queued(duplex))
     (void)uv_shutdown(&duplex->shutdown, &duplex->uv.stream, on_shut);
 }
 
@@ -276,6 +277,11 @@ void tg_duplex_break_off(struct tg_duplex *duplex, tg_status status) {
   duplex->broken = status;
   tg_buffer_deinit(&duplex->out);
   tell_writer(duplex);
+}
+
+void tg_duplex_tell_room(struct tg_duplex *duplex) {
+  struct tg_duplex_room *room = duplex->writer;
+  if (room && tg_duplex_queued(duplex) <= room->level) tell_writer(duplex);
 }
 
 static void send_queued(struct tg_duplex *duplex);
@@ -292,9 +298,8 @@ static void on_written(uv_write_t *req, int status) {
   if (tg_buffer_size(&duplex->out))
     send_queued(duplex);
   else
-    finish_writing(duplex);
-  struct tg_duplex_room *room = duplex->writer;
-  if (room && tg_duplex_queued(duplex) <= room->level) tell_writer(duplex);
+    tg_duplex_finish_writing(duplex);
+  tg_duplex_tell_room(duplex);
 }
 
 /* One write in flight at most: what is written meanwhile gathers in `out` and follows as the next.
@@ -392,7 +397,7 @@ void tg_duplex_shut(struct tg_duplex *duplex) {
   if (duplex->shut || duplex->closing) return;
   tg_duplex_say_end(duplex);
   duplex->shut = true;
-  if (!duplex->in_flight) finish_writing(duplex);
+  tg_duplex_finish_writing(duplex);
 }
 
 /* ---- names ---- */

@@ -29,6 +29,25 @@ static void send_answers(struct tg_duplex *duplex) {
   if (tg_buffer_size(&duplex->tls->out) && !duplex->shut) (void)!send_out(duplex);
 }
 
+/* Bytes that had to wait for the rest of a message of the other side's TLS. */
+static void send_held(struct tg_duplex *duplex) {
+  struct tg_buffer *held = &duplex->tls->held;
+  while (tg_buffer_size(held) && !duplex->broken) {
+    struct tg_slice piece = tg_buffer_slice(held);
+    if (piece.len > PIECE) piece.len = PIECE;
+    tg_status status = tg_tls_write(duplex->tls, piece);
+    if (status == TG_EAGAIN && duplex->ended) status = TG_ETLS;
+    if (status == TG_EAGAIN) return;
+    tg_buffer_consume(held, piece.len);
+    if (status) tg_duplex_break_off(duplex, status);
+    if (status == TG_OK) (void)!send_out(duplex);
+  }
+  tg_buffer_deinit(held);
+  if (duplex->said_end) tg_duplex_secure_say_end(duplex);
+  tg_duplex_finish_writing(duplex);
+  tg_duplex_tell_room(duplex);
+}
+
 static void decrypt(struct tg_duplex *duplex) {
   char plain[RECORD];
   while (!duplex->ended) {
@@ -40,6 +59,7 @@ static void decrypt(struct tg_duplex *duplex) {
     else
       tg_duplex_end(duplex, status);
   }
+  if (tg_buffer_size(&duplex->tls->held)) send_held(duplex);
   send_answers(duplex);
 }
 
@@ -94,10 +114,9 @@ void tg_duplex_secure_receive(struct tg_duplex *duplex, struct tg_slice bytes) {
 void tg_duplex_secure_end(struct tg_duplex *duplex, tg_status status) {
   struct tg_tls *tls = duplex->tls;
   tls->cut = status;
-  if (!duplex->secured)
-    tg_duplex_end(duplex, status == UV_EOF ? TG_ETLS_CUT : status);
-  else
-    tg_loop_post_heavy(duplex->loop, &tls->step);
+  if (!duplex->secured) tg_duplex_end(duplex, status == UV_EOF ? TG_ETLS_CUT : status);
+  if (tg_buffer_size(&tls->held)) send_held(duplex);
+  if (duplex->secured) tg_loop_post_heavy(duplex->loop, &tls->step);
 }
 
 /* Short parts go out as one record. */
@@ -111,6 +130,18 @@ static struct tg_slice join(const struct tg_slice *parts, unsigned count, char r
   return tg_slice(room, len);
 }
 
+/* OpenSSL encrypts nothing while a message for itself has come in part: the bytes wait. */
+static tg_status encrypt(struct tg_duplex *duplex, struct tg_slice piece) {
+  struct tg_tls *tls = duplex->tls;
+  tg_status status = tg_buffer_size(&tls->held) ? TG_EAGAIN : tg_tls_write(tls, piece);
+  if (status == TG_EAGAIN && duplex->ended)
+    status = TG_ETLS;
+  else if (status == TG_EAGAIN)
+    status = tg_buffer_append(&tls->held, piece.ptr, piece.len);
+  if (status) tg_duplex_break_off(duplex, status);
+  return status;
+}
+
 tg_status tg_duplex_secure_send(struct tg_duplex *duplex, const struct tg_slice *parts,
                                 unsigned count) {
   char room[RECORD];
@@ -121,8 +152,7 @@ tg_status tg_duplex_secure_send(struct tg_duplex *duplex, const struct tg_slice 
     while (rest.len) {
       struct tg_slice piece = tg_slice(rest.ptr, rest.len < PIECE ? rest.len : PIECE);
       rest = tg_slice_skip(rest, piece.len);
-      tg_status status = tg_tls_write(duplex->tls, piece);
-      if (status) tg_duplex_break_off(duplex, status);
+      tg_status status = encrypt(duplex, piece);
       if (status == TG_OK && tg_buffer_size(&duplex->tls->out) >= PIECE) status = send_out(duplex);
       if (status && status != TG_EAGAIN) return status;
     }
@@ -131,6 +161,7 @@ tg_status tg_duplex_secure_send(struct tg_duplex *duplex, const struct tg_slice 
 }
 
 void tg_duplex_secure_say_end(struct tg_duplex *duplex) {
+  if (tg_buffer_size(&duplex->tls->held)) return; /* behind them */
   tg_tls_end(duplex->tls);
   (void)!send_out(duplex);
 }

@@ -27,6 +27,12 @@ void tg_duplex_end(struct tg_duplex *duplex, tg_status status);
 /* Reads from the socket from now on. */
 void tg_duplex_start(struct tg_duplex *duplex);
 
+/* Tells a writer that waits for room, where there is enough. */
+void tg_duplex_tell_room(struct tg_duplex *duplex);
+
+/* Ends our side of the socket, where that was asked for and all is out. */
+void tg_duplex_finish_writing(struct tg_duplex *duplex);
+
 /* Sends bytes as they are: TG_OK, TG_EAGAIN or an error, as tg_duplex_write. */
 TG_MUST_CHECK tg_status tg_duplex_send(struct tg_duplex *duplex, const struct tg_slice *parts,
                                        unsigned count);

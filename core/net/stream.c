@@ -283,6 +283,7 @@ static void flush_secured(struct tg_stream *stream) {
   struct tg_tls *tls = stream->tls;
   do {
     tg_status status = tg_stream_secure_fill(stream);
+    if (status == TG_EAGAIN) return; /* until more has been read */
     if (status) {
       fail(stream, status);
       return;

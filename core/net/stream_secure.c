@@ -69,7 +69,8 @@ static void deliver(struct tg_stream *stream) {
       break;
     }
   }
-  if (!stream->closing && tg_buffer_size(&tls->out)) tg_stream_flush_soon(stream);
+  bool waits = tg_buffer_size(&tls->out) || tg_buffer_size(&stream->out);
+  if (!stream->closing && waits) tg_stream_flush_soon(stream);
 }
 
 static void on_secured(struct tg_stream *stream) {
@@ -166,6 +167,7 @@ tg_status tg_stream_secure_fill(struct tg_stream *stream) {
   if (!tls->secured || !plain.len || tg_buffer_size(&tls->out)) return TG_OK;
   if (plain.len > PIECE) plain.len = PIECE;
   tg_status status = tg_tls_write(tls, plain);
+  if (status == TG_EAGAIN && tls->cut) status = TG_ETLS;
   if (status == TG_OK) tg_buffer_consume(&stream->out, plain.len);
   return status;
 }

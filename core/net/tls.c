@@ -74,6 +74,7 @@ void tg_tls_free(struct tg_tls *tls) {
   tg_tls_context_release(tls->context);
   tg_buffer_deinit(&tls->in);
   tg_buffer_deinit(&tls->out);
+  tg_buffer_deinit(&tls->held);
   tg_buffer_deinit(&tls->name);
   free(tls->why);
   free(tls);
@@ -234,6 +235,7 @@ tg_status tg_tls_write(struct tg_tls *tls, struct tg_slice bytes) {
   size_t written;
   ERR_clear_error();
   if (SSL_write_ex(tls->ssl, bytes.ptr, bytes.len, &written) == 1) return TG_OK;
+  if (SSL_get_error(tls->ssl, 0) == SSL_ERROR_WANT_READ) return TG_EAGAIN;
   tg_tls_blame(tls, NULL);
   return TG_ETLS;
 }

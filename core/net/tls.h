@@ -25,6 +25,7 @@ struct tg_tls {
   struct tg_slice fresh;          /* encrypted bytes that have just come (borrowed) */
   struct tg_buffer in;            /* encrypted bytes that had to wait; before `fresh` */
   struct tg_buffer out;           /* encrypted bytes that must be sent */
+  struct tg_buffer held;          /* of a duplex: plain bytes that could not be encrypted yet */
   struct tg_loop_job step;        /* goes on with the handshake, or with bytes that wait */
   struct tg_buffer name;          /* whom a client talks to: checked against the certificate */
   char *why;                      /* of a failure: one line */
@@ -61,7 +62,8 @@ TG_MUST_CHECK tg_status tg_tls_handshake(struct tg_tls *tls);
  * side has ended properly; TG_ETLS, TG_ENOMEM. */
 TG_MUST_CHECK tg_status tg_tls_read(struct tg_tls *tls, char *to, size_t room, size_t *len);
 
-/* Encrypts all of the bytes into `out`. */
+/* Encrypts all of the bytes into `out`. TG_EAGAIN: none of them, for a message of the other side's
+ * TLS has come in part, and has to be read whole first. */
 TG_MUST_CHECK tg_status tg_tls_write(struct tg_tls *tls, struct tg_slice bytes);
 
 /* Says that our side ends (close_notify), where the handshake was done. */

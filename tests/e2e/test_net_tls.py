@@ -1,11 +1,15 @@
 """tg.net.connect with TLS: whom it believes, both directions, how connections end, and what goes wrong on the way
 (bad-input.md 128, 129, 131). The other side is Python's, with certificates that openssl makes."""
+import fcntl
 import hashlib
 import os
+import select
 import socket
 import ssl
 import struct
+import subprocess
 import tempfile
+import termios
 import threading
 from pathlib import Path
 
@@ -482,3 +486,82 @@ def test_who_goes_away_without_a_close_is_cut(ca, folder):
           net.connect("127.0.0.1:{peer.port}", options)
         """)
     assert sorted(ends, key=str) == [b"", "cut"]
+
+
+# --- a message of the handshake layer that comes in two parts ---------------------------------------------------------
+
+
+def unread(sock):
+    """Bytes that the other end of a unix socket has not taken yet."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+
+
+def record(sock):
+    head = sock.recv(5, socket.MSG_WAITALL)
+    return head + sock.recv(int.from_bytes(head[3:], "big"), socket.MSG_WAITALL)
+
+
+def pass_on(source, sink):
+    while data := source.recv(65536):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+
+
+def split_ticket(server, client, begun, written):
+    """Passes the handshake on, and of the server's ticket the first record only until our client has written."""
+    server.sendall(client.recv(65536))
+    while client not in (ready := select.select([client, server], [], [], 10 * SLOW)[0]):
+        assert ready
+        client.sendall(server.recv(65536))
+    server.sendall(client.recv(65536))
+    client.sendall(record(server))
+    until(lambda: unread(client) == 0)
+    begun.set()
+    assert written.wait(20 * SLOW)
+    up = threading.Thread(target=pass_on, args=(client, server), daemon=True)
+    up.start()
+    pass_on(server, client)
+    up.join(10 * SLOW)
+
+
+def test_a_write_within_half_a_ticket_waits_for_the_rest(folder, ca):
+    """The ticket holds our certificate, and is longer than one of the server's records."""
+    back, begun, written = folder / "back", threading.Event(), threading.Event()
+
+    def relay(client, _):
+        with socket.socket(socket.AF_UNIX) as server:
+            server.settimeout(10 * SLOW)
+            server.connect(str(back))
+            split_ticket(server, client, begun, written)
+
+    def switch(client, _):
+        assert begun.wait(20 * SLOW)
+        client.sendall(b"!")
+        client.recv(1)
+        written.set()
+
+    stub = subprocess.Popen(["openssl", "s_server", "-unix", str(back), "-cert", ca.file("server.pem"), "-key", ca.file("server.key"),
+                             "-CAfile", ca.file("ca.pem"), "-Verify", "1", "-tls1_3", "-max_send_frag", "512",
+                             "-num_tickets", "1", "-naccept", "1", "-rev"],
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert any(b"ACCEPT" in line for line in stub.stdout)
+        with Peer(relay, path=folder / "front") as front, Peer(switch, path=folder / "switch") as other:
+            assert run(folder, f"""
+local go = net.connect("unix:{folder}/switch")
+local s = net.connect("unix:{folder}/front", {{ tls = {{
+  name = "a.example", ca = "{ca.file("ca.pem")}", cert = "{ca.file("client.pem")}", key = "{ca.file("client.key")}" }} }})
+local reader = tg.spawn(function() return s:read_line() end)
+go:read(1)
+local _, err = tg.try(s.write, s, "one ")
+s:write("two\\n")
+go:write("w")
+print(err, reader:join())
+s:shutdown()
+s:read_all()
+s:close()
+""") == ["nil\towt eno"]
+        assert front.errors == other.errors == []
+    finally:
+        stub.kill()
+        stub.wait()
