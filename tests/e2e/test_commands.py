@@ -109,6 +109,13 @@ return { ["GET /"] = function(req)
 \s+\|   \^\^\^$""", done.stderr, re.M), done.stderr
 
 
+def test_a_file_that_needs_more_memory_than_there_is(app):
+    write_app(app, {"routes/users.lua": 'local long = ("x"):rep(3e8)\nreturn { ["GET /"] = function() return long end }\n'})
+    done = command("check", "--dir", app)
+    assert done.returncode == 1
+    assert "error: not enough memory\n --> routes/users.lua:" in done.stderr
+
+
 def test_runtime_error_in_the_caret_form(app):
     (app / "routes/users.lua").write_text("local t\nlocal x = t.field\nreturn {}\n")
     done = command("check", "--dir", app)

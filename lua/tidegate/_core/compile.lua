@@ -236,7 +236,7 @@ function M.run(failure, source_of, fallback_file, f, ...)
   if ok then
     return true, value, more
   end
-  local message = text_of(raised)
+  local message = text_of(raised == nil and value or raised) -- the handler is not run where memory has run out
   local told_file, told_line, rest = message:match("^([^:\n]+%.lua):(%d+): (.*)$")
   if told_file and not told_file:find(our_chunk) then
     file, line, message = told_file, told_line, rest
