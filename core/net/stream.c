@@ -211,7 +211,7 @@ static bool send_out(struct tg_stream *stream, struct tg_buffer *out) {
   if (!bytes.len) return true;
   if (bytes.len > INT32_MAX) bytes.len = INT32_MAX;
   ssize_t n = send_now(stream, bytes);
-  if (n < 0 && n != UV_EAGAIN && n != UV_EINTR) {
+  if (n < 0 && n != UV_EAGAIN && n != UV_EINTR && n != UV_ENOBUFS) {
     fail(stream, (tg_status)n);
     return false;
   }

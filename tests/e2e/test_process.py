@@ -71,6 +71,12 @@ def test_184_accept_that_fails_now_and_then():
         assert set(statuses) <= {200, 503} and statuses.count(200) > 100
 
 
+def test_184_writes_for_which_the_kernel_has_no_memory():
+    """ENOBUFS says nothing of the connection: the bytes wait, as behind a full socket."""
+    with Server(HELLO, loops=1, workers=1, env=fault_environment("enobufs=40,seed=3")) as server, Conn(server.address) as conn:
+        assert {conn.ask("/").status for _ in range(200)} == {200}
+
+
 # 190
 
 

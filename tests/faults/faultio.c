@@ -7,6 +7,7 @@
  * Options (percent of calls unless said otherwise; anything absent is off):
  *   short=N   a read or write on a socket moves at most N bytes
  *   eagain=P  a read or write on a stream socket that is non-blocking fails with EAGAIN
+ *   enobufs=P a write on a stream socket that is non-blocking fails with ENOBUFS
  *   eintr=P   a read, write or accept on a socket fails with EINTR
  *   abort=P   accept fails with ECONNABORTED
  *   emfile=P  accept fails with EMFILE
@@ -27,7 +28,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static struct { int shorten, eagain, eintr, abort, emfile; } option;
+static struct { int shorten, eagain, enobufs, eintr, abort, emfile; } option;
 static unsigned long seed = 1;
 
 static int number(const char *text, const char *key) {
@@ -44,6 +45,7 @@ __attribute__((constructor)) static void start(void) {
   const char *text = getenv("FAULTIO");
   option.shorten = number(text, "short");
   option.eagain = number(text, "eagain");
+  option.enobufs = number(text, "enobufs");
   option.eintr = number(text, "eintr");
   option.abort = number(text, "abort");
   option.emfile = number(text, "emfile");
@@ -86,18 +88,26 @@ static size_t cut(int fd, size_t len) {
   return most && len > most && is_target(fd) ? most : len;
 }
 
+/* The same for what is sent. */
+static int fault_of_write(int fd) {
+  if (option.enobufs && is_target(fd) && strikes(option.enobufs)) return ENOBUFS;
+  return fault(fd);
+}
+
 #define REAL(type, name, ...)       \
   static type (*real)(__VA_ARGS__); \
   if (!real) real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name)
 
-#define SPOIL(fd)          \
-  do {                     \
-    int error = fault(fd); \
-    if (error) {           \
-      errno = error;       \
-      return -1;           \
-    }                      \
+#define SPOIL_WITH(fault, fd) \
+  do {                        \
+    int error = fault(fd);    \
+    if (error) {              \
+      errno = error;          \
+      return -1;              \
+    }                         \
   } while (0)
+#define SPOIL(fd)       SPOIL_WITH(fault, fd)
+#define SPOIL_WRITE(fd) SPOIL_WITH(fault_of_write, fd)
 
 ssize_t read(int fd, void *buf, size_t len) {
   REAL(ssize_t, read, int, void *, size_t);
@@ -107,7 +117,7 @@ ssize_t read(int fd, void *buf, size_t len) {
 
 ssize_t write(int fd, const void *buf, size_t len) {
   REAL(ssize_t, write, int, const void *, size_t);
-  SPOIL(fd);
+  SPOIL_WRITE(fd);
   return real(fd, buf, cut(fd, len));
 }
 
@@ -119,7 +129,7 @@ ssize_t recv(int fd, void *buf, size_t len, int flags) {
 
 ssize_t send(int fd, const void *buf, size_t len, int flags) {
   REAL(ssize_t, send, int, const void *, size_t, int);
-  SPOIL(fd);
+  SPOIL_WRITE(fd);
   return real(fd, buf, cut(fd, len), flags);
 }
 
@@ -141,7 +151,7 @@ ssize_t readv(int fd, const struct iovec *pieces, int count) {
 
 ssize_t writev(int fd, const struct iovec *pieces, int count) {
   REAL(ssize_t, writev, int, const struct iovec *, int);
-  SPOIL(fd);
+  SPOIL_WRITE(fd);
   if (!option.shorten || !is_target(fd)) return real(fd, pieces, count);
   struct iovec one = first_piece(fd, pieces, (size_t)count);
   return real(fd, &one, 1);
@@ -165,7 +175,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
   REAL(ssize_t, sendmsg, int, const struct msghdr *, int);
-  SPOIL(fd);
+  SPOIL_WRITE(fd);
   if (!option.shorten || !is_target(fd) || message->msg_iovlen == 0)
     return real(fd, message, flags);
   struct iovec one = first_piece(fd, message->msg_iov, message->msg_iovlen);
