@@ -146,7 +146,7 @@ def test_P4_when_is_a_setting(after, told):
     with Server(files, loops=1) as own:
         assert own.ask("/little" if told else "/burn").json() == {"ok": True}
         if told:
-            assert until(lambda: reports(own))[0]["ms"] >= 35
+            assert until(lambda: reports(own))[0]["ms"] >= 10  # what `slow` says; the burner's clock begins a little before the step
         else:
             assert status(own)["loops"][0]["slow_steps"] == 0 and reports(own) == []
 
